@@ -1,0 +1,38 @@
+/**
+ * The pager: where a queue's middle lives when it is too long for memory. The engine counts what is paged and asks for
+ * it in the order of the queue; answers come later through `Engine.paged`, never from inside the call.
+ */
+import type { Lane, QueueId } from '../model/entry.ts'
+
+export interface Pager {
+  /** Entries of one lane kept in memory. */
+  readonly windowMessages: number
+  /** Body bytes of one lane kept in memory; at least one entry is. */
+  readonly windowBytes: number
+  /** Delayed entries of one queue kept in memory. */
+  readonly delayedWindow: number
+  /** Asks for the live entries of a lane behind `afterSeq`, ascending. At most one outstanding per lane. */
+  loadLane(request: LaneRequest): void
+  /** Asks for these delayed entries; those that are gone are left out of the answer. At most one outstanding per queue. */
+  loadEntries(request: SeqsRequest): void
+}
+
+export interface LaneRequest {
+  readonly type: 'lane'
+  readonly queueId: QueueId
+  readonly lane: Lane
+  readonly afterSeq: number
+  /** Entries at most, from 1. */
+  readonly limit: number
+  /** Body bytes at most, but always one entry where there is one. */
+  readonly limitBytes: number
+  /** Tells an answer that came too late (the queue was purged meanwhile) from the one waited for. */
+  readonly generation: number
+}
+
+export interface SeqsRequest {
+  readonly type: 'seqs'
+  readonly queueId: QueueId
+  readonly seqs: readonly number[]
+  readonly generation: number
+}
