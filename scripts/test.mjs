@@ -1,0 +1,21 @@
+// Runs the tests: all of them, or those whose path holds one of the given words. `node scripts/test.mjs store client`
+import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+const words = process.argv.slice(2)
+const files = readdirSync('test', { recursive: true })
+  .filter((path) => path.endsWith('.test.ts'))
+  .map((path) => join('test', path))
+  .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
+  .sort()
+if (files.length === 0) {
+  console.error(`No test file matches ${words.join(', ')}`)
+  process.exit(1)
+}
+const child = spawn(
+  process.execPath,
+  ['--import', 'tsx', '--test', '--test-timeout=300000', '--test-concurrency=2', ...files],
+  { stdio: 'inherit' },
+)
+child.on('exit', (code, signal) => process.exit(signal === null ? code : 1))

@@ -1,0 +1,304 @@
+/**
+ * The shell around the engine: engine + store + clock.
+ *
+ * The engine says what happens, the store keeps it, and this class decides when: it delivers once a turn, wakes the engine
+ * when something is due, reads back what was paged out, holds publishers back when room is short, and tells who waits
+ * when a fact is durable.
+ *
+ *   opening -> open -> closing -> closed
+ *                   -> failed (the disk refused; nothing more is promised)
+ */
+import { assert } from '../std/assert.ts'
+import { Emitter } from '../std/emitter.ts'
+import { Engine } from '../engine/engine.ts'
+import type { LaneRequest, Pager, SeqsRequest } from '../engine/pager.ts'
+import type { Session, SessionSink } from '../engine/session.ts'
+import type { VirtualHost } from '../engine/virtual-host.ts'
+import type { Entry } from '../model/entry.ts'
+import { ClosedError, MillraceError } from '../model/errors.ts'
+import type { Journal, Recovered } from '../model/record.ts'
+import type { Store, StoreState } from '../store/store.ts'
+import { systemClock } from './clock.ts'
+import type { Clock } from './clock.ts'
+import { Gate } from './gate.ts'
+import { defaultLimits } from './limits.ts'
+import type { BrokerLimits } from './limits.ts'
+import { silentJournal } from './silent-journal.ts'
+
+export interface BrokerOptions {
+  /** An opened store and what it recovered; none for memory only. */
+  readonly storage?: {
+    readonly store: Store
+    readonly recovered: Recovered
+    readonly warnings: readonly string[]
+  }
+  readonly limits?: Partial<BrokerLimits>
+  readonly clock?: Clock
+  /** Makes the names of server-named queues. */
+  readonly newName: () => string
+}
+
+export interface BrokerEvents extends Record<string, unknown[]> {
+  /** Publishers wait, and why. */
+  blocked: [reason: string]
+  unblocked: []
+  /** The store failed; the broker promises nothing more. */
+  failed: [error: Error]
+  warning: [message: string]
+}
+
+const yes = Promise.resolve(true)
+
+type State = 'open' | 'closing' | 'closed' | 'failed'
+
+/** Whoever holds a session: told of deliveries in the middle of a dispatch, and once more when it is over. */
+export interface Holder extends SessionSink {
+  /** The dispatch is over, and what was delivered is on record: work may begin. */
+  dispatched(): void
+}
+
+export class Broker {
+  readonly engine: Engine
+  readonly limits: BrokerLimits
+  readonly clock: Clock
+  readonly events = new Emitter<BrokerEvents>()
+  readonly gate: Gate
+  readonly #store: Store | undefined
+  readonly #holders = new Set<Holder>()
+  #unrecorded = false
+  #state: State = 'open'
+  #failure: Error | undefined
+  #scheduled = false
+  #cancelTimer: (() => void) | undefined
+  #timerAtMs = Infinity
+  #turn: { promise: Promise<void>; resolve: () => void } | undefined
+  #nextConnectionId = 1
+  #settledOn: Promise<void> | undefined
+  #settled: Promise<boolean> = yes
+
+  constructor(options: BrokerOptions) {
+    this.limits = { ...defaultLimits, ...options.limits }
+    this.clock = options.clock ?? systemClock()
+    this.#store = options.storage?.store
+    this.gate = new Gate((reason) => {
+      if (reason === undefined) this.events.emit('unblocked')
+      else this.events.emit('blocked', reason)
+    })
+    const journal: Journal = this.#store ?? silentJournal
+    this.engine = new Engine({
+      journal,
+      newName: options.newName,
+      ...(this.#store !== undefined && { pager: this.#pager(this.#store) }),
+    })
+    if (options.storage !== undefined) this.#restore(options.storage)
+    this.wake()
+  }
+
+  get state(): State {
+    return this.#state
+  }
+
+  nowMs(): number {
+    return this.clock.nowMs()
+  }
+
+  /** The virtual host, made where it is missing. */
+  ensureVhost(name: string): VirtualHost {
+    this.assertOpen()
+    if (!this.engine.vhosts.has(name)) this.engine.declareVhost(name)
+    return this.engine.vhost(name)
+  }
+
+  newConnectionId(): number {
+    return this.#nextConnectionId++
+  }
+
+  openSession(options: { vhost: string; connectionId: number; holder: Holder }): Session {
+    this.assertOpen()
+    this.#holders.add(options.holder)
+    const { vhost, connectionId, holder } = options
+    return this.engine.openSession({ vhost, connectionId, sink: holder })
+  }
+
+  /** Hands back what the connection holds, deletes what was its own. */
+  closeConnection(connectionId: number, holder: Holder): void {
+    this.#holders.delete(holder)
+    this.engine.closeConnection(connectionId, this.nowMs())
+    this.wake()
+  }
+
+  /** Something happened that may let the engine deliver or that is due some time: look soon. */
+  wake(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.clock.soon(() => this.#run())
+  }
+
+  /**
+   * Resolves when everything done so far is as durable as the store promises: one shared promise for all who ask in the
+   * same turn. In memory it is the end of the turn, so that a loop of sends lets others run.
+   */
+  whenDurable(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#store !== undefined) return this.#store.whenSynced()
+    if (this.#turn === undefined) {
+      let resolve: () => void = () => undefined
+      const promise = new Promise<void>((done) => (resolve = done))
+      this.#turn = { promise, resolve }
+      this.wake()
+    }
+    return this.#turn.promise
+  }
+
+  /** As `whenDurable`, resolving with true; in memory at once. */
+  whenSettled(): Promise<boolean> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#store === undefined) return yes
+    const synced = this.#store.whenSynced()
+    if (synced !== this.#settledOn) {
+      this.#settledOn = synced
+      this.#settled = synced.then(() => true)
+      // Whoever settles may not wait; the failure is told to all by `failed`.
+      this.#settled.catch(() => undefined)
+    }
+    return this.#settled
+  }
+
+  /** Live entries of a queue as the store has them, for looking at what is paged out. */
+  get store(): Store | undefined {
+    return this.#store
+  }
+
+  /** A holder was given this entry. One from before a crash may be poison: its delivery must be on record first. */
+  delivered(entry: Entry): void {
+    if (entry.recovered) this.#unrecorded = true
+  }
+
+  /** Looks whether publishers must wait, after what may have changed it. */
+  review(): void {
+    this.#mark('memory', this.engine.residentBytes, this.limits.memoryBytes)
+    if (this.#store !== undefined) {
+      this.#mark('unwritten', this.#store.pendingBytes, this.limits.unwrittenBytes)
+    }
+  }
+
+  /** Stores everything, ends the clock. Idempotent; sessions still open are closed first. */
+  async close(): Promise<void> {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    const failed = this.#state === 'failed'
+    this.#state = 'closing'
+    this.gate.fail(new ClosedError('The engine was closed while the message waited for room'))
+    this.#cancelTimer?.()
+    this.#turn?.resolve()
+    try {
+      if (!failed) await this.#store?.close()
+      else await this.#store?.close().catch(() => undefined)
+    } finally {
+      this.#state = 'closed'
+    }
+  }
+
+  /** @throws ClosedError, or what the store failed with */
+  assertOpen(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#state !== 'open') throw new ClosedError('The engine is closed')
+  }
+
+  invariants(): void {
+    this.engine.invariants()
+    assert(this.#timerAtMs === Infinity || this.#cancelTimer !== undefined, 'a set time has a timer')
+  }
+
+  #restore(storage: NonNullable<BrokerOptions['storage']>): void {
+    const { store, recovered, warnings } = storage
+    this.engine.restore(recovered, this.nowMs())
+    store.attach({ snapshot: () => this.engine.snapshot() })
+    store.onSynced = () => this.review()
+    store.onState = (state, error) => this.#stored(state, error)
+    for (const warning of warnings) this.clock.soon(() => this.events.emit('warning', warning))
+  }
+
+  /** One turn: what is due, then what can be delivered, then the next waking. */
+  #run(): void {
+    this.#scheduled = false
+    if (this.#state === 'closed' || this.#state === 'failed') return
+    const nowMs = this.nowMs()
+    const more = this.engine.advance(nowMs)
+    const undelivered = this.engine.dispatch(nowMs)
+    if (this.#unrecorded) this.#record()
+    for (const holder of this.#holders) holder.dispatched()
+    this.review()
+    this.#endTurn()
+    if (more || undelivered) this.wake()
+    this.#setTimer(nowMs)
+  }
+
+  /** Written, not synced: what must outlive is this process, not the machine. */
+  #record(): void {
+    this.#unrecorded = false
+    this.#store?.barrier()
+  }
+
+  #endTurn(): void {
+    const turn = this.#turn
+    if (turn === undefined) return
+    this.#turn = undefined
+    turn.resolve()
+  }
+
+  #setTimer(nowMs: number): void {
+    const dueMs = this.engine.nextDueMs()
+    if (dueMs === this.#timerAtMs && this.#cancelTimer !== undefined) return
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    this.#timerAtMs = dueMs
+    if (dueMs === Infinity || this.#state !== 'open') {
+      this.#timerAtMs = Infinity
+      return
+    }
+    this.#cancelTimer = this.clock.after(Math.max(0, dueMs - nowMs), () => {
+      this.#cancelTimer = undefined
+      this.#timerAtMs = Infinity
+      this.wake()
+    })
+  }
+
+  #pager(store: Store): Pager {
+    const paged = (request: LaneRequest | SeqsRequest, reading: Promise<readonly Entry[]>): void => {
+      reading.then(
+        (entries) => {
+          if (this.#state !== 'open' && this.#state !== 'closing') return
+          this.engine.paged(request, entries)
+          this.wake()
+        },
+        (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+      )
+    }
+    return {
+      windowMessages: this.limits.windowMessages,
+      windowBytes: this.limits.windowBytes,
+      delayedWindow: this.limits.delayedWindow,
+      loadLane: (request) => paged(request, store.readLane(request)),
+      loadEntries: (request) => paged(request, store.readEntries(request.seqs)),
+    }
+  }
+
+  #mark(reason: string, value: number, limit: number): void {
+    if (value > limit) this.gate.set(reason, true)
+    else if (value <= limit * this.limits.resumeAt) this.gate.set(reason, false)
+  }
+
+  #stored(state: StoreState, error: Error | undefined): void {
+    if (state === 'failed') this.#fail(error ?? new MillraceError('STORE_FAILED', 'The store failed'))
+    else this.gate.set('disk full', state === 'full')
+  }
+
+  #fail(error: Error): void {
+    if (this.#state === 'failed' || this.#state === 'closed') return
+    this.#state = 'failed'
+    this.#failure = error
+    this.#cancelTimer?.()
+    this.gate.fail(error)
+    this.events.emit('failed', error)
+  }
+}

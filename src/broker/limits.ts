@@ -1,0 +1,33 @@
+/** The broker's limits, by name, with their defaults. */
+export interface BrokerLimits {
+  /** A message's body, in bytes (RabbitMQ's default largest message is 128 MiB, 16 MiB from 4.0 on). */
+  readonly maximumBodyBytes: number
+  /** A message's encoded properties, headers included, in bytes: what one AMQP frame of 128 KiB holds, less its own. */
+  readonly maximumHeaderBytes: number
+  /** Bodies held in memory over all queues; above it publishers wait. */
+  readonly memoryBytes: number
+  /** Bytes gathered for the disk and not yet written; above it publishers wait. */
+  readonly unwrittenBytes: number
+  /** How far below a mark the figure must fall before publishers go on, as a part of it. */
+  readonly resumeAt: number
+  /** The furthest a message can be held back, in ms: ten years. */
+  readonly maximumDelayMs: number
+  /** Resident entries of a lane (a queue, or one priority level of it), where there is a disk. */
+  readonly windowMessages: number
+  /** Resident body bytes of a lane, where there is a disk. */
+  readonly windowBytes: number
+  /** Resident delayed entries of a queue, where there is a disk. */
+  readonly delayedWindow: number
+}
+
+export const defaultLimits: BrokerLimits = {
+  maximumBodyBytes: 128 * 1024 * 1024,
+  maximumHeaderBytes: 128 * 1024 - 64,
+  memoryBytes: 1024 * 1024 * 1024,
+  unwrittenBytes: 64 * 1024 * 1024,
+  resumeAt: 0.8,
+  maximumDelayMs: 3_650 * 86_400_000,
+  windowMessages: 4_096,
+  windowBytes: 4 * 1024 * 1024,
+  delayedWindow: 4_096,
+}

@@ -1,0 +1,158 @@
+/** A connection to an engine, as users hold it: the `mq` of the README. */
+import { ValidationError } from '../model/errors.ts'
+import { assertExchangeName, assertQueueName } from '../model/names.ts'
+import type { ExchangeKind } from '../model/record.ts'
+import { Declarations } from './declarations.ts'
+import type { Capabilities, Driver, DriverEventMap } from './driver.ts'
+import { durationMs } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { Exchange, exchangeChecks } from './exchange.ts'
+import type { ExchangeOptions } from './exchange.ts'
+import { closedError } from './link.ts'
+import type { Closable, Link } from './link.ts'
+import { checkOptions, isDuration, isFunction, isOneOf, isSignal } from './options.ts'
+import { Outbox } from './outbox.ts'
+import { Queue } from './queue.ts'
+import { queueChecks } from './queue-options.ts'
+import type { QueueOptions } from './queue-options.ts'
+import { Requests } from './requests.ts'
+import type { RequestOptions } from './requests.ts'
+import { workChecks } from './worker.ts'
+import type { Handler, WorkOptions, Worker } from './worker.ts'
+
+export interface CloseOptions {
+  /** How long running jobs may take to end; then their signals are aborted and they go back (default: they are waited for). */
+  readonly timeout?: Duration
+}
+
+export class Client {
+  /** What the engine can do. */
+  readonly capabilities: Capabilities
+  readonly #driver: Driver
+  readonly #link: Link
+  readonly #requests: Requests
+  readonly #queues = new Map<string, { queue: Queue; options: QueueOptions }>()
+  readonly #owned = new Set<Closable>()
+  #closed: Promise<void> | undefined
+
+  /** @param driver opened, with these capabilities */
+  constructor(driver: Driver, capabilities: Capabilities) {
+    this.#driver = driver
+    this.capabilities = capabilities
+    this.#link = {
+      driver,
+      capabilities,
+      outbox: new Outbox(driver),
+      declarations: new Declarations(driver),
+      keep: (make) => this.#keep(make),
+      assertOpen: () => this.#assertOpen(),
+    }
+    this.#requests = new Requests(this.#link)
+  }
+
+  /**
+   * A work queue; declared on its first use. Called again without options it is the same queue as before.
+   * @throws ValidationError INVALID_NAME (empty, over 255 bytes, beginning with 'amq.'), INVALID_OPTION
+   */
+  queue<Input = unknown, Output = Input>(
+    name: string,
+    options?: QueueOptions<Input, Output>,
+  ): Queue<Input, Output> {
+    assertQueueName(name)
+    checkOptions(`queue ${name}`, options, queueChecks)
+    const known = this.#queues.get(name)
+    if (known !== undefined && (options === undefined || known.options === options)) {
+      return known.queue as unknown as Queue<Input, Output>
+    }
+    const queue = new Queue<Input, Output>(this.#link, name, options ?? {})
+    const entry = { queue: queue as unknown as Queue, options: (options ?? {}) as unknown as QueueOptions }
+    if (known === undefined) this.#queues.set(name, entry)
+    return queue
+  }
+
+  /** An exchange; declared on its first use. */
+  exchange<Input = unknown, Output = Input>(
+    name: string,
+    kind: ExchangeKind,
+    options: ExchangeOptions<Input, Output> = {},
+  ): Exchange<Input, Output> {
+    assertExchangeName(name)
+    const wrong = isOneOf('fanout', 'direct', 'topic', 'headers')(kind, 'kind')
+    if (wrong !== undefined) throw new ValidationError('INVALID_OPTION', `exchange ${name}: kind ${wrong}`)
+    checkOptions(`exchange ${name}`, options, exchangeChecks)
+    return new Exchange<Input, Output>(this.#link, name, kind, options)
+  }
+
+  /** Sends a request to whoever replies under this name and waits for the answer. */
+  async request<Result = unknown>(
+    name: string,
+    data: unknown,
+    options: RequestOptions = {},
+  ): Promise<Result> {
+    assertQueueName(name)
+    checkOptions(`request ${name}`, options, { timeout: isDuration, signal: isSignal })
+    this.#assertOpen()
+    return (await this.#requests.request(name, data, options)) as Result
+  }
+
+  /** Answers requests of this name; what the handler returns is the reply. */
+  reply<Data = unknown>(name: string, handler: Handler<Data>, options: WorkOptions = {}): Worker<Data> {
+    assertQueueName(name)
+    checkOptions(`reply ${name}`, { handler, ...options }, { handler: isFunction, ...workChecks })
+    return this.#requests.reply(name, handler, options)
+  }
+
+  /** The names of every queue of this namespace. */
+  async queues(): Promise<readonly string[]> {
+    this.#assertOpen()
+    return this.#driver.queues()
+  }
+
+  /** The connection's own events: up, down, blocked, unblocked, topologyLost, warning. */
+  on<Name extends keyof DriverEventMap>(
+    name: Name,
+    listener: (...facts: DriverEventMap[Name]) => void,
+  ): this {
+    this.#driver.events.on(name, listener)
+    return this
+  }
+
+  off<Name extends keyof DriverEventMap>(
+    name: Name,
+    listener: (...facts: DriverEventMap[Name]) => void,
+  ): this {
+    this.#driver.events.off(name, listener)
+    return this
+  }
+
+  /** Lets running jobs end, stores what was sent, and closes the engine. Idempotent. */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close', options, { timeout: isDuration })
+    return (this.#closed ??= this.#close(options))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(options: CloseOptions): Promise<void> {
+    const timeoutMs =
+      options.timeout === undefined ? undefined : durationMs(options.timeout, 'close: timeout')
+    const limits = timeoutMs === undefined ? {} : { timeout: timeoutMs }
+    await Promise.all([...this.#owned].map((owned) => owned.close(limits)))
+    await this.#requests.close(closedError())
+    await this.#link.outbox.drain()
+    await this.#driver.close()
+  }
+
+  #keep<T extends Closable>(make: (onClosed: (closed: T) => void) => T): T {
+    this.#assertOpen()
+    const made = make((closed) => this.#owned.delete(closed))
+    this.#owned.add(made)
+    return made
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== undefined) throw closedError()
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Data to bodies and back. JSON unless the data is bytes; what comes from elsewhere is read by its content type, and
+ * accepted as text or bytes where it has none that we know.
+ */
+import { bodyBytes } from '../model/message.ts'
+import type { Body } from '../model/message.ts'
+import { ValidationError } from '../model/errors.ts'
+import type { Received } from './driver.ts'
+
+export const jsonType = 'application/json'
+export const bytesType = 'application/octet-stream'
+
+/** @throws ValidationError UNSERIALIZABLE for what JSON cannot hold: undefined, functions, BigInt, cycles */
+export function encodeBody(data: unknown): Body {
+  if (data instanceof Uint8Array) return data.slice()
+  let text: string | undefined
+  try {
+    text = JSON.stringify(data)
+  } catch (error) {
+    throw new ValidationError(
+      'UNSERIALIZABLE',
+      `The message cannot be written as JSON (${(error as Error).message}); send plain data or bytes (Uint8Array)`,
+      { cause: error },
+    )
+  }
+  if (text === undefined) {
+    throw new ValidationError(
+      'UNSERIALIZABLE',
+      `A message must be JSON data or bytes (Uint8Array), not ${typeof data}; send null for none`,
+    )
+  }
+  return text
+}
+
+export function contentTypeOf(data: unknown): string {
+  return data instanceof Uint8Array ? bytesType : jsonType
+}
+
+/** @throws ValidationError SCHEMA_MISMATCH where a body says that it is JSON and is not */
+export function decodeBody(message: Received): unknown {
+  const contentType = message.properties.contentType
+  if (contentType === jsonType) return parse(message.body)
+  if (contentType === undefined) return guess(message.body)
+  if (contentType === bytesType) return bodyBytes(message.body)
+  const essence = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  if (essence === jsonType || essence.endsWith('+json')) return parse(message.body)
+  if (essence.startsWith('text/')) return bodyText(message.body)
+  return bodyBytes(message.body)
+}
+
+/** A body as text; bytes that are not UTF-8 become replacement characters. */
+export function bodyText(body: Body): string {
+  return typeof body === 'string' ? body : asBuffer(body).toString('utf8')
+}
+
+function parse(body: Body): unknown {
+  try {
+    return JSON.parse(bodyText(body)) as unknown
+  } catch (error) {
+    throw new ValidationError(
+      'SCHEMA_MISMATCH',
+      `The message is not valid JSON: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    )
+  }
+}
+
+/** No content type: JSON if it reads as JSON, else bytes. */
+function guess(body: Body): unknown {
+  try {
+    return JSON.parse(bodyText(body)) as unknown
+  } catch {
+    return bodyBytes(body)
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

@@ -1,0 +1,70 @@
+/** The dead-letter queue of a queue: what is in it, and the way back. */
+import { UnsupportedError } from '../model/errors.ts'
+import { BrowsedJob, browse } from './browse.ts'
+import type { BrowseSettings } from './browse.ts'
+import type { Link } from './link.ts'
+import { checkOptions, isInteger, isSignal } from './options.ts'
+
+/** The queue it belongs to. */
+interface Owner {
+  readonly name: string
+  declare(): Promise<void>
+}
+
+export class DeadLetters<_Data = unknown> {
+  /** The dead-letter queue's name, or undefined where the queue has none. */
+  readonly name: string | undefined
+  readonly #link: Link
+  readonly #owner: Owner
+
+  /** @internal */
+  constructor(link: Link, owner: Owner, name: string | undefined) {
+    this.#link = link
+    this.#owner = owner
+    this.name = name
+  }
+
+  /** Messages in it; 0 where the queue has none. */
+  async count(): Promise<number> {
+    if (this.name === undefined) return 0
+    await this.#owner.declare()
+    return (await this.#link.driver.stats(this.name)).ready
+  }
+
+  /** Looks without touching. Headers say why each is there: `x-millrace-reason`, `x-millrace-error`, `x-death`. */
+  async browse(settings: Omit<BrowseSettings, 'state'> = {}): Promise<BrowsedJob[]> {
+    if (this.name === undefined) return []
+    await this.#owner.declare()
+    return browse(this.#link.driver, this.name, 'ready', settings)
+  }
+
+  /**
+   * Back into the queue, the oldest first, attempts reset; says how many. At any crash each message is in exactly one of
+   * the two queues, where the engine can (see its capabilities).
+   */
+  async redrive(options: { limit?: number; signal?: AbortSignal } = {}): Promise<number> {
+    checkOptions(`queue ${this.#owner.name}: redrive`, options, {
+      limit: isInteger(1, Number.MAX_SAFE_INTEGER),
+      signal: isSignal,
+    })
+    const name = this.#required()
+    await this.#owner.declare()
+    return this.#link.driver.move(name, this.#owner.name, options)
+  }
+
+  /** Drops the dead and says how many. */
+  async purge(): Promise<number> {
+    const name = this.#required()
+    await this.#owner.declare()
+    return this.#link.driver.purge(name)
+  }
+
+  #required(): string {
+    if (this.name !== undefined) return this.name
+    throw new UnsupportedError({
+      feature: 'a dead-letter queue',
+      driver: `The queue ${this.#owner.name}`,
+      hint: "it was declared with deadLetter: false; give it a dead-letter queue, or leave the option out for the default '.dead'",
+    })
+  }
+}

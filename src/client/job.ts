@@ -1,0 +1,135 @@
+/** A job: one message in a handler's hands. */
+import { decodeBody } from './codec.ts'
+import type { Delivery, Outcome } from './driver.ts'
+import { validate } from './schema.ts'
+import type { StandardSchema } from './schema.ts'
+import type { FieldTable } from '../model/field-table.ts'
+import { durationMs } from './duration.ts'
+import type { Duration } from './duration.ts'
+
+const noHeaders: FieldTable = {}
+
+/** What a handler is given. `Data` is the schema's output where the queue has one. */
+export class Job<Data = unknown> {
+  readonly data: Data
+  /** @internal */
+  readonly delivery: Delivery
+  #controller: AbortController | undefined
+  #settled = false
+
+  /** @internal */
+  constructor(delivery: Delivery, data: Data) {
+    this.delivery = delivery
+    this.data = data
+  }
+
+  /** The id that `send` resolved with; the message id of a message from elsewhere, or '' where it has none. */
+  get id(): string {
+    return this.delivery.message.properties.messageId ?? ''
+  }
+
+  /** From 1; kept by the engine, so that it counts a process that died with the job in its hands. */
+  get attempt(): number {
+    return this.delivery.attempt
+  }
+
+  get headers(): FieldTable {
+    return this.delivery.message.properties.headers ?? noHeaders
+  }
+
+  /** The queue it came from. */
+  get queue(): string {
+    return this.delivery.queue
+  }
+
+  /** The exchange it was published to; '' where it was sent to the queue. */
+  get exchange(): string {
+    return this.delivery.message.exchange
+  }
+
+  get routingKey(): string {
+    return this.delivery.message.routingKey
+  }
+
+  get correlationId(): string | undefined {
+    return this.delivery.message.properties.correlationId
+  }
+
+  /** When the engine took the message. */
+  get sentAt(): Date {
+    return new Date(this.delivery.message.publishedAtMs)
+  }
+
+  /** Aborts when the timeout passed, the lease was lost or the worker is closed without waiting. Made on first use. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      const lost = this.delivery.lost
+      if (lost.aborted) this.#controller.abort(lost.reason)
+      else lost.addEventListener('abort', () => this.#controller?.abort(lost.reason), { once: true })
+    }
+    return this.#controller.signal
+  }
+
+  /** Settled already, by this handle. */
+  get settled(): boolean {
+    return this.#settled
+  }
+
+  /** Done: it leaves the queue. False: it was settled before, or the lease was lost. */
+  ack(): Promise<boolean> {
+    return this.settle({ type: 'ack' })
+  }
+
+  /** Back into the queue after the delay (default none), attempt + 1. */
+  retry(options: { delay?: Duration; error?: string } = {}): Promise<boolean> {
+    const delayMs = options.delay === undefined ? 0 : durationMs(options.delay, 'job.retry: delay')
+    return this.settle({
+      type: 'retry',
+      delayMs,
+      ...(options.error !== undefined && { error: options.error }),
+    })
+  }
+
+  /** Back into the queue, attempt unchanged; to its original place where there is no delay. */
+  release(options: { delay?: Duration } = {}): Promise<boolean> {
+    const delayMs = options.delay === undefined ? 0 : durationMs(options.delay, 'job.release: delay')
+    return this.settle({ type: 'release', delayMs })
+  }
+
+  /** To the dead-letter queue, or dropped where the queue has none. */
+  dead(reason = 'rejected'): Promise<boolean> {
+    return this.settle({ type: 'dead', reason })
+  }
+
+  /** Keeps the lease for so long, where the engine has leases. */
+  extend(duration: Duration): Promise<boolean> {
+    return this.delivery.extend(durationMs(duration, 'job.extend'))
+  }
+
+  /** @internal */
+  settle(outcome: Outcome): Promise<boolean> {
+    if (this.#settled) return Promise.resolve(false)
+    this.#settled = true
+    return this.delivery.settle(outcome)
+  }
+
+  /** @internal */
+  abort(reason: Error): void {
+    if (this.#controller === undefined) void this.signal
+    this.#controller?.abort(reason)
+  }
+}
+
+/** Decodes and checks a delivery, at once where the schema is synchronous. Throws or rejects with SCHEMA_MISMATCH. */
+export function openJob<Data>(
+  delivery: Delivery,
+  schema: StandardSchema<unknown, Data> | undefined,
+): Job<Data> | Promise<Job<Data>> {
+  const data = decodeBody(delivery.message)
+  if (schema === undefined) return new Job(delivery, data as Data)
+  const checked = validate(schema, data, delivery.queue)
+  return checked instanceof Promise
+    ? checked.then((value) => new Job(delivery, value))
+    : new Job(delivery, checked)
+}

@@ -1,0 +1,264 @@
+/** A work queue, as users hold it. */
+import { MillraceError, ValidationError } from '../model/errors.ts'
+import { encodeBody } from './codec.ts'
+import { DeadLetters } from './dead-letters.ts'
+import type { Exchange } from './exchange.ts'
+import { BrowsedJob, browse } from './browse.ts'
+import type { BrowseSettings } from './browse.ts'
+import type { Outgoing, PublishResult, QueueStats } from './driver.ts'
+import type { Link } from './link.ts'
+import { Messages } from './messages.ts'
+import type { ConsumeSettings } from './messages.ts'
+import { checkOptions, isBoolean, isFunction, isHeaders, isInteger, isOneOf, isSignal } from './options.ts'
+import { deadLetterOf, queueTopology } from './queue-options.ts'
+import type { QueueOptions } from './queue-options.ts'
+import { validate } from './schema.ts'
+import { envelope } from './send-options.ts'
+import type { Address, SendOptions } from './send-options.ts'
+import { Worker, workChecks } from './worker.ts'
+import type { Handler, WorkOptions } from './worker.ts'
+
+/** What `send` resolves with. */
+export interface Sent {
+  /** The message's id; of the first one, where this was a duplicate. */
+  readonly id: string
+  /** A message with the same dedupe key came inside the window: this one was not stored. */
+  readonly duplicate: boolean
+}
+
+export interface QueueReport extends QueueStats {
+  /** Messages in the dead-letter queue, from whichever queue they came. */
+  readonly dead: number
+}
+
+/** `Input` is what may be sent, `Output` what handlers are given: they differ where a schema transforms. */
+export class Queue<Input = unknown, Output = Input> {
+  readonly name: string
+  /** The dead-letter queue. */
+  readonly dead: DeadLetters<Output>
+  readonly #link: Link
+  readonly #options: QueueOptions<Input, Output>
+  readonly #address: Address
+  #declared = false
+
+  /** @internal */
+  constructor(link: Link, name: string, options: QueueOptions<Input, Output>) {
+    this.name = name
+    this.#link = link
+    this.#options = options
+    this.#address = { call: `queue ${name}: send`, exchange: '', routingKey: name, mandatory: true }
+    this.dead = new DeadLetters(link, this, deadLetterOf(name, options))
+  }
+
+  /**
+   * Resolves once the message is stored as durably as the engine promises.
+   * @throws ValidationError, ConflictError, MillraceError QUEUE_FULL, DISK_FULL, STORE_FAILED, CLOSED, ABORTED
+   */
+  send(data: Input, options?: SendOptions): Promise<Sent> {
+    if (this.#declared && this.#options.schema === undefined) {
+      try {
+        return this.#put(envelope(this.#address, data, options), options?.signal)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
+    return this.#sendFirst(data, options)
+  }
+
+  /** As one batch: all bodies are checked before any is stored; one result per message, in order. */
+  async sendMany(messages: readonly Input[], options?: SendOptions): Promise<Sent[]> {
+    if (!Array.isArray(messages)) {
+      throw new ValidationError('INVALID_OPTION', `queue ${this.name}: sendMany takes an array of messages`)
+    }
+    const batch: Outgoing[] = []
+    for (const data of messages) {
+      await this.#check(data)
+      batch.push(envelope(this.#address, data, options))
+    }
+    await this.declare()
+    return Promise.all(batch.map((outgoing) => this.#put(outgoing, options?.signal)))
+  }
+
+  /** Starts a worker. It takes jobs until it is closed, or the connection is. */
+  work(handler: Handler<Output>, options: WorkOptions = {}): Worker<Output> {
+    checkOptions(`queue ${this.name}: work`, { handler, ...options }, { handler: isFunction, ...workChecks })
+    const { attempts, backoff, timeout } = this.#options
+    return this.#link.keep(
+      (onClosed) =>
+        new Worker<Output>({
+          driver: this.#link.driver,
+          queue: this.name,
+          handler,
+          schema: this.#options.schema as never,
+          options: {
+            ...(attempts !== undefined && { attempts }),
+            ...(backoff !== undefined && { backoff }),
+            ...(timeout !== undefined && { timeout }),
+            ...options,
+          },
+          prepare: () => this.declare(),
+          onClosed,
+        }),
+    )
+  }
+
+  /** Pull style: an async iterator whose jobs you settle yourself. */
+  consume(settings: ConsumeSettings = {}): Messages<Output> {
+    checkOptions(`queue ${this.name}: consume`, settings, {
+      prefetch: isInteger(1, 65_535),
+      exclusive: isBoolean,
+      priority: workChecks['priority'] as never,
+      signal: isSignal,
+    })
+    return this.#link.keep(
+      (onClosed) =>
+        new Messages<Output>({
+          driver: this.#link.driver,
+          queue: this.name,
+          schema: this.#options.schema as never,
+          settings,
+          prepare: () => this.declare(),
+          onClosed,
+        }),
+    )
+  }
+
+  async stats(): Promise<QueueReport> {
+    await this.declare()
+    const stats = await this.#link.driver.stats(this.name)
+    return { ...stats, dead: await this.dead.count() }
+  }
+
+  /** Looks at messages without touching them, in the order they would be delivered. */
+  async browse(settings: BrowseSettings = {}): Promise<BrowsedJob[]> {
+    checkOptions(`queue ${this.name}: browse`, settings, {
+      state: isOneOf('ready', 'delayed', 'unacked', 'dead'),
+      limit: isInteger(1, 1_000_000),
+      signal: isSignal,
+    })
+    await this.declare()
+    if (settings.state !== 'dead')
+      return browse(this.#link.driver, this.name, settings.state ?? 'ready', settings)
+    return this.dead.browse(settings)
+  }
+
+  /** Drops messages and says how many: ready ones by default. Those in a handler's hands stay. */
+  async purge(options: { state?: 'ready' | 'delayed' | 'all' } = {}): Promise<number> {
+    checkOptions(`queue ${this.name}: purge`, options, { state: isOneOf('ready', 'delayed', 'all') })
+    await this.declare()
+    return this.#link.driver.purge(this.name, options.state)
+  }
+
+  /** Calls off a delayed message; false where it is not there, or not delayed any more. */
+  async cancel(id: string): Promise<boolean> {
+    await this.declare()
+    return (await this.#link.driver.cancelDelayed(this.name, id)) > 0
+  }
+
+  /** No deliveries until `resume`; sending goes on. It holds for all programs and over restarts. */
+  async pause(): Promise<void> {
+    await this.declare()
+    await this.#link.driver.pause(this.name)
+  }
+
+  async resume(): Promise<void> {
+    await this.declare()
+    await this.#link.driver.resume(this.name)
+  }
+
+  /** Routes what the exchange takes under this key to the queue as well; `headers` for a headers exchange. */
+  async bind(
+    exchange: Exchange<never> | Exchange,
+    routingKey = '',
+    options: { headers?: Readonly<Record<string, string | number | boolean>> } = {},
+  ): Promise<void> {
+    checkOptions(`queue ${this.name}: bind`, options, { headers: isHeaders })
+    await Promise.all([this.declare(), exchange.declare()])
+    await this.#link.driver.declare({ bindings: [this.#binding(exchange.name, routingKey, options.headers)] })
+  }
+
+  async unbind(
+    exchange: Exchange<never> | Exchange,
+    routingKey = '',
+    options: { headers?: Readonly<Record<string, string | number | boolean>> } = {},
+  ): Promise<void> {
+    await this.#link.driver.undeclare({
+      bindings: [this.#binding(exchange.name, routingKey, options.headers)],
+    })
+  }
+
+  /** Deletes the queue and what is in it, not its dead-letter queue. With `ifEmpty`, PRECONDITION_FAILED where it holds messages. */
+  async delete(options: { ifEmpty?: boolean } = {}): Promise<void> {
+    checkOptions(`queue ${this.name}: delete`, options, { ifEmpty: isBoolean })
+    await this.#link.driver.undeclare({ queues: [{ name: this.name }] }, options)
+    this.#declared = false
+    this.#link.declarations.forget(`queue ${this.name}`)
+  }
+
+  /** Declares the queue now instead of on its first use. */
+  async declare(): Promise<void> {
+    if (this.#declared) return
+    this.#link.assertOpen()
+    if (this.#options.declare === false) await this.#link.driver.stats(this.name)
+    else await this.#link.declarations.declare(`queue ${this.name}`, queueTopology(this.name, this.#options))
+    this.#declared = true
+  }
+
+  async #sendFirst(data: Input, options: SendOptions | undefined): Promise<Sent> {
+    this.#link.assertOpen()
+    await this.#check(data)
+    const outgoing = envelope(this.#address, data, options)
+    await this.declare()
+    return this.#put(outgoing, options?.signal)
+  }
+
+  async #check(data: Input): Promise<void> {
+    if (this.#options.schema === undefined) return
+    encodeBody(data)
+    await validate(this.#options.schema as never, data, `the queue ${this.name}`)
+  }
+
+  #put(outgoing: Outgoing, signal: AbortSignal | undefined): Promise<Sent> {
+    return this.#link.outbox
+      .put(outgoing, signal)
+      .then((result) =>
+        result.type === 'stored' ? stored(outgoing) : this.#notStored(outgoing, result, signal),
+      )
+  }
+
+  async #notStored(
+    outgoing: Outgoing,
+    result: PublishResult,
+    signal: AbortSignal | undefined,
+  ): Promise<Sent> {
+    if (result.type === 'duplicate') return { id: result.messageId, duplicate: true }
+    if (result.type === 'rejected') throw result.error
+    if (result.type === 'stored') return stored(outgoing)
+    // Somebody deleted the queue since we declared it: declare it again, once.
+    if (!this.#declared) throw new MillraceError('NOT_FOUND', `The queue ${this.name} does not exist`)
+    this.#declared = false
+    this.#link.declarations.forget(`queue ${this.name}`)
+    await this.declare()
+    const again = await this.#link.outbox.put(outgoing, signal)
+    this.#declared = again.type === 'stored' || again.type === 'duplicate'
+    return this.#notStored(outgoing, again, signal)
+  }
+
+  #binding(
+    source: string,
+    routingKey: string,
+    headers?: Readonly<Record<string, string | number | boolean>>,
+  ) {
+    return {
+      source,
+      destination: this.name,
+      destinationType: 'queue' as const,
+      routingKey,
+      ...(headers !== undefined && { arguments: headers }),
+    }
+  }
+}
+
+function stored(outgoing: Outgoing): Sent {
+  return { id: outgoing.properties.messageId ?? '', duplicate: false }
+}

@@ -1,0 +1,189 @@
+/**
+ * Request and reply. A request is a message to the queue of that name which says where the answer goes: an exclusive
+ * queue of the asking connection, deleted with it. Requests and replies need not survive a restart, since who asked
+ * does not: they are transient and expire with the asker's patience.
+ */
+import { MillraceError, RemoteError, TimeoutError } from '../model/errors.ts'
+import { contentTypeOf, decodeBody, encodeBody } from './codec.ts'
+import type { Consumer, Delivery, QueueSpec } from './driver.ts'
+import { durationMs } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { newId } from './id.ts'
+import type { Job } from './job.ts'
+import type { Link } from './link.ts'
+import { abortError } from './outbox.ts'
+import { Worker, asError } from './worker.ts'
+import type { Handler, WorkOptions } from './worker.ts'
+
+/** On a reply: the handler failed, the body is its message. */
+export const errorHeader = 'x-millrace-error'
+
+export interface RequestOptions {
+  /** How long to wait for the reply (default 30s). */
+  readonly timeout?: Duration
+  readonly signal?: AbortSignal
+}
+
+interface Pending {
+  readonly resolve: (data: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Replies that may be awaited at once from one connection. */
+const repliesPrefetch = 1_000
+
+export class Requests {
+  readonly #link: Link
+  readonly #replyQueue = `millrace.reply.${newId()}`
+  readonly #pending = new Map<string, Pending>()
+  #listening: Promise<Consumer> | undefined
+
+  constructor(link: Link) {
+    this.#link = link
+  }
+
+  /** @throws TimeoutError, RemoteError (the handler failed), MillraceError ABORTED, CLOSED */
+  async request(name: string, data: unknown, options: RequestOptions): Promise<unknown> {
+    const timeoutMs = durationMs(options.timeout ?? '30s', 'request: timeout')
+    const body = encodeBody(data)
+    await (this.#listening ??= this.#listen())
+    await this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] })
+    const correlationId = newId()
+    const reply = this.#await(name, correlationId, timeoutMs, options.signal)
+    const sent = this.#link.outbox.put({
+      exchange: '',
+      routingKey: name,
+      mandatory: true,
+      ttlMs: Math.max(1, timeoutMs),
+      properties: {
+        messageId: correlationId,
+        correlationId,
+        replyTo: this.#replyQueue,
+        contentType: contentTypeOf(data),
+        deliveryMode: 1,
+      },
+      body,
+    })
+    sent.then(
+      (result) => {
+        if (result.type === 'rejected') this.#settle(correlationId, result.error)
+        if (result.type === 'unroutable') this.#settle(correlationId, noQueue(name))
+      },
+      (error: unknown) => this.#settle(correlationId, asError(error)),
+    )
+    return reply
+  }
+
+  /** Starts a worker that answers. A handler that throws is an answer too: the asker gets its message. */
+  reply<Data>(name: string, handler: Handler<Data>, options: WorkOptions): Worker<Data> {
+    return this.#link.keep(
+      (onClosed) =>
+        new Worker<Data>({
+          driver: this.#link.driver,
+          queue: name,
+          handler: (job) => this.#answer(job, handler),
+          schema: undefined,
+          options,
+          prepare: () => this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] }),
+          onClosed,
+        }),
+    )
+  }
+
+  /** Rejects what still waits. */
+  async close(error: Error): Promise<void> {
+    for (const correlationId of this.#pending.keys()) this.#settle(correlationId, error)
+    const consumer = await this.#listening?.catch(() => undefined)
+    await consumer?.cancel()
+  }
+
+  async #listen(): Promise<Consumer> {
+    const { driver } = this.#link
+    const queue: QueueSpec = { name: this.#replyQueue, durable: false, exclusive: true, autoDelete: true }
+    try {
+      await driver.declare({ queues: [queue] })
+      return await driver.consume(this.#replyQueue, { prefetch: repliesPrefetch }, (delivery) =>
+        this.#replied(delivery),
+      )
+    } catch (error) {
+      this.#listening = undefined
+      throw error
+    }
+  }
+
+  #await(name: string, correlationId: string, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
+    if (signal?.aborted === true) return Promise.reject(abortError(signal))
+    return new Promise((resolve, reject) => {
+      const abort = (): void => this.#settle(correlationId, abortError(signal as AbortSignal))
+      const timer = setTimeout(() => {
+        this.#settle(correlationId, new TimeoutError(`No reply from ${name} within ${timeoutMs} ms`))
+      }, timeoutMs)
+      const done = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+      this.#pending.set(correlationId, {
+        resolve: (data) => (done(), resolve(data)),
+        reject: (error) => (done(), reject(error)),
+      })
+    })
+  }
+
+  #settle(correlationId: string, error: Error): void {
+    const pending = this.#pending.get(correlationId)
+    this.#pending.delete(correlationId)
+    pending?.reject(error)
+  }
+
+  /** A late or unknown reply is acknowledged and forgotten. */
+  #replied(delivery: Delivery): void {
+    delivery.settle({ type: 'ack' }).catch(() => undefined)
+    const { properties } = delivery.message
+    const correlationId = properties.correlationId ?? ''
+    const pending = this.#pending.get(correlationId)
+    if (pending === undefined) return
+    this.#pending.delete(correlationId)
+    try {
+      const data = decodeBody(delivery.message)
+      if (properties.headers?.[errorHeader] === undefined) pending.resolve(data)
+      else pending.reject(new RemoteError(String(data)))
+    } catch (error) {
+      pending.reject(asError(error))
+    }
+  }
+
+  /** The reply goes out before the request is acknowledged: a crash between the two asks again, and answers twice. */
+  async #answer<Data>(job: Job<Data>, handler: Handler<Data>): Promise<void> {
+    let data: unknown
+    let failed = false
+    try {
+      data = (await handler(job)) ?? null
+      encodeBody(data)
+    } catch (error) {
+      data = asError(error).message
+      failed = true
+    }
+    const replyTo = job.delivery.message.properties.replyTo
+    if (replyTo === undefined) return
+    await this.#link.outbox.put({
+      exchange: '',
+      routingKey: replyTo,
+      properties: {
+        contentType: contentTypeOf(data),
+        deliveryMode: 1,
+        ...(job.correlationId !== undefined && { correlationId: job.correlationId }),
+        ...(failed && { headers: { [errorHeader]: true } }),
+      },
+      body: encodeBody(data),
+    })
+  }
+}
+
+function requestQueue(name: string): QueueSpec {
+  return { name, durable: true }
+}
+
+function noQueue(name: string): MillraceError {
+  return new MillraceError('NOT_FOUND', `The request queue ${name} was deleted`)
+}

@@ -1,0 +1,120 @@
+/** What a sender may say about one message, and the envelope made of it. */
+import type { FieldTable } from '../model/field-table.ts'
+import { ValidationError } from '../model/errors.ts'
+import type { Properties } from '../model/properties.ts'
+import { contentTypeOf, encodeBody, jsonType } from './codec.ts'
+import type { Outgoing } from './driver.ts'
+import { durationMs } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { newId } from './id.ts'
+import { checkOptions, isDate, isDuration, isHeaders, isInteger, isObjectOf, isSignal } from './options.ts'
+import type { Check } from './options.ts'
+
+export interface SendOptions {
+  /** Not delivered before so long from now. */
+  readonly delay?: Duration
+  /** Not delivered before this time, by this machine's clock; a time past is now. Instead of `delay`. */
+  readonly at?: Date
+  /** 0 to 255, higher first, in a queue that has priorities. */
+  readonly priority?: number
+  /** Dead-lettered when it was not delivered so long after it became ready. */
+  readonly ttl?: Duration
+  /** The message's id (default a new UUIDv7). */
+  readonly id?: string
+  /** A message with the same key inside the window is stored once; the later ones resolve with the first one's id. */
+  readonly dedupe?: { readonly key: string; readonly window: Duration }
+  /** Messages of one key are handled one at a time and in order. */
+  readonly key?: string
+  readonly headers?: FieldTable
+  /** Correlates a reply with its request, or events with what caused them. */
+  readonly correlationId?: string
+  /** False: it need not survive a restart (default true). */
+  readonly persistent?: boolean
+  /** Calls the wait off; the message may be stored all the same. */
+  readonly signal?: AbortSignal
+}
+
+const shortString: Check = (value) =>
+  typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= 255
+    ? undefined
+    : 'must be a string of 1 to 255 bytes'
+
+const checks: Readonly<Record<string, Check>> = {
+  delay: isDuration,
+  at: isDate,
+  priority: isInteger(0, 255),
+  ttl: isDuration,
+  id: shortString,
+  dedupe: isObjectOf({ key: shortString, window: isDuration }),
+  key: shortString,
+  headers: isHeaders,
+  correlationId: shortString,
+  persistent: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+  signal: isSignal,
+}
+
+/** Where a message goes. */
+export interface Address {
+  readonly call: string
+  readonly exchange: string
+  readonly routingKey: string
+  readonly mandatory: boolean
+}
+
+/**
+ * The message as the driver takes it.
+ * @throws ValidationError INVALID_OPTION, UNSERIALIZABLE
+ */
+export function envelope(address: Address, data: unknown, options: SendOptions | undefined): Outgoing {
+  if (options === undefined) return plainEnvelope(address, data)
+  checkOptions(address.call, options, checks)
+  const { delay, at, ttl, dedupe, key } = options
+  if (delay !== undefined && at !== undefined) {
+    throw new ValidationError('INVALID_OPTION', `${address.call}: give either delay or at, not both`)
+  }
+  if (dedupe !== undefined && (dedupe.key === undefined || dedupe.window === undefined)) {
+    throw new ValidationError('INVALID_OPTION', `${address.call}: dedupe takes both key and window`)
+  }
+  const delayMs = delay === undefined ? delayUntil(at, address.call) : durationMs(delay, 'delay')
+  return {
+    exchange: address.exchange,
+    routingKey: address.routingKey,
+    mandatory: address.mandatory,
+    properties: properties(data, options),
+    body: encodeBody(data),
+    ...(delayMs > 0 && { delayMs }),
+    ...(ttl !== undefined && { ttlMs: durationMs(ttl, 'ttl') }),
+    ...(key !== undefined && { key }),
+    ...(dedupe !== undefined && {
+      dedupe: { key: dedupe.key, windowMs: durationMs(dedupe.window, 'dedupe.window') },
+    }),
+  }
+}
+
+function plainEnvelope(address: Address, data: unknown): Outgoing {
+  const body = encodeBody(data)
+  const contentType = typeof body === 'string' ? jsonType : contentTypeOf(data)
+  return {
+    exchange: address.exchange,
+    routingKey: address.routingKey,
+    mandatory: address.mandatory,
+    properties: { messageId: newId(), contentType, deliveryMode: 2 },
+    body,
+  }
+}
+
+function properties(data: unknown, options: SendOptions): Properties {
+  return {
+    messageId: options.id ?? newId(),
+    contentType: contentTypeOf(data),
+    deliveryMode: options.persistent === false ? 1 : 2,
+    ...(options.headers !== undefined && { headers: options.headers }),
+    ...(options.priority !== undefined && { priority: options.priority }),
+    ...(options.correlationId !== undefined && { correlationId: options.correlationId }),
+  }
+}
+
+function delayUntil(at: Date | undefined, call: string): number {
+  if (at === undefined) return 0
+  return durationMs(Math.max(0, at.getTime() - Date.now()), `${call}: at, from now,`)
+}

@@ -1,0 +1,320 @@
+/**
+ * A worker: takes jobs from one queue, runs the handler on up to `concurrency` of them at once, and settles each.
+ *
+ *   opening -> open -> closing -> closed
+ *
+ *   delivery -> job -> handler returns        -> ack                         completed
+ *                   -> handler throws, or the timeout passes,
+ *                        attempts left        -> retry after the backoff     failed, retrying
+ *                        none left            -> dead                        failed, dead
+ *           -> not readable, or against schema -> dead                       failed, dead
+ */
+import { Emitter } from '../std/emitter.ts'
+import { ClosedError, MillraceError, TimeoutError } from '../model/errors.ts'
+import { backoffFunction, defaultBackoff } from './backoff.ts'
+import type { Consumer, Delivery, Driver } from './driver.ts'
+import { durationMs } from './duration.ts'
+import type { Duration } from './duration.ts'
+import { Job, openJob } from './job.ts'
+import { isInteger } from './options.ts'
+import type { Check } from './options.ts'
+import { retryChecks } from './queue-options.ts'
+import type { RetryOptions } from './queue-options.ts'
+import type { StandardSchema } from './schema.ts'
+
+/** May return a promise; throwing is a failed attempt. */
+export type Handler<Data, Result = unknown> = (job: Job<Data>) => Result | Promise<Result>
+
+export interface WorkOptions extends RetryOptions {
+  /** Jobs at once, 1 to 65,535 (default 1). */
+  readonly concurrency?: number
+  /** Refuse to share the queue with another consumer. */
+  readonly exclusive?: boolean
+  /** Higher goes first among the consumers of the queue (default 0). */
+  readonly priority?: number
+}
+
+export const workChecks: Readonly<Record<string, Check>> = {
+  ...retryChecks,
+  concurrency: isInteger(1, 65_535),
+  exclusive: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
+  priority: isInteger(-2_147_483_648, 2_147_483_647),
+}
+
+/** Thrown by a handler for what no retry can mend: the job is dead-lettered at once. */
+export class NonRetryableError extends Error {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'NonRetryableError'
+  }
+}
+
+/** What happens in a worker, as facts. */
+export interface WorkerEvents<Data> extends Record<string, unknown[]> {
+  /** The handler returned and the job is acknowledged. */
+  completed: [job: Job<Data>, result: unknown]
+  /** An attempt failed; `retrying` or `dead` follows. */
+  failed: [job: Job<Data>, error: Error]
+  retrying: [job: Job<Data>, error: Error, delayMs: number]
+  dead: [job: Job<Data>, error: Error]
+  /** Something that is no fault of a job: the queue was deleted, the store failed. Without a listener it is thrown. */
+  error: [error: Error]
+  /** No job is running and none was waiting. */
+  idle: []
+}
+
+/** How a worker is made; by `Queue.work`, a subscription or a replier. */
+export interface WorkerSetup<Data> {
+  readonly driver: Driver
+  readonly queue: string
+  readonly handler: Handler<Data>
+  readonly schema: StandardSchema<unknown, Data> | undefined
+  readonly options: WorkOptions
+  /** Declares what the worker needs. */
+  readonly prepare: () => Promise<void>
+  readonly onClosed: (worker: Worker<Data>) => void
+}
+
+type State = 'opening' | 'open' | 'closing' | 'closed'
+
+export class Worker<Data = unknown> {
+  /** Resolves when the worker takes jobs; rejects (and `error` is emitted) where it cannot. */
+  readonly ready: Promise<void>
+  readonly #events = new Emitter<WorkerEvents<Data>>()
+  readonly #setup: WorkerSetup<Data>
+  readonly #attempts: number
+  readonly #backoff: (attempt: number, error: unknown) => number
+  readonly #timeoutMs: number
+  /** What is in hand, and its job as soon as it is read. */
+  readonly #running = new Map<Delivery, Job<Data> | undefined>()
+  #state: State = 'opening'
+  #concurrency: number
+  #consumer: Consumer | undefined
+  #drained: (() => void) | undefined
+  #closed: Promise<void> | undefined
+
+  /** @internal */
+  constructor(setup: WorkerSetup<Data>) {
+    this.#setup = setup
+    this.#attempts = setup.options.attempts ?? 5
+    this.#backoff = backoffFunction(setup.options.backoff ?? defaultBackoff)
+    this.#timeoutMs =
+      setup.options.timeout === undefined ? 0 : durationMs(setup.options.timeout, 'work: timeout')
+    this.#concurrency = setup.options.concurrency ?? 1
+    this.ready = this.#open()
+    this.ready.catch((error: unknown) => this.#report(error))
+  }
+
+  get queue(): string {
+    return this.#setup.queue
+  }
+
+  /** Jobs at once; may be changed while the worker runs. */
+  get concurrency(): number {
+    return this.#concurrency
+  }
+
+  set concurrency(value: number) {
+    const wrong = workChecks['concurrency']?.(value, 'concurrency')
+    if (wrong !== undefined) throw new MillraceError('INVALID_OPTION', `concurrency ${wrong}`)
+    this.#concurrency = value
+    this.#consumer?.setPrefetch(value)
+  }
+
+  /** Jobs whose handler is running. */
+  get running(): number {
+    return this.#running.size
+  }
+
+  on<Name extends keyof WorkerEvents<Data> & string>(
+    name: Name,
+    listener: (...facts: WorkerEvents<Data>[Name]) => void,
+  ): this {
+    this.#events.on(name, listener)
+    return this
+  }
+
+  off<Name extends keyof WorkerEvents<Data> & string>(
+    name: Name,
+    listener: (...facts: WorkerEvents<Data>[Name]) => void,
+  ): this {
+    this.#events.off(name, listener)
+    return this
+  }
+
+  /**
+   * Takes no more jobs and waits for those running. With `timeout`, jobs that run longer have their signal aborted and go
+   * back to the queue. Idempotent.
+   */
+  close(options: { timeout?: Duration } = {}): Promise<void> {
+    const timeoutMs =
+      options.timeout === undefined ? undefined : durationMs(options.timeout, 'close: timeout')
+    return (this.#closed ??= this.#close(timeoutMs))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #open(): Promise<void> {
+    const { driver, queue, options, prepare } = this.#setup
+    await prepare()
+    if (this.#state !== 'opening') return
+    const consumer = await driver.consume(
+      queue,
+      {
+        prefetch: this.#concurrency,
+        ...(options.exclusive !== undefined && { exclusive: options.exclusive }),
+        ...(options.priority !== undefined && { priority: options.priority }),
+        onCancelled: () => this.#cancelled(),
+      },
+      (delivery) => this.#take(delivery),
+    )
+    this.#consumer = consumer
+    if (this.#state === 'opening') this.#state = 'open'
+  }
+
+  async #close(timeoutMs: number | undefined): Promise<void> {
+    this.#state = 'closing'
+    await this.ready.catch(() => undefined)
+    await this.#consumer?.cancel()
+    if (this.#running.size > 0) await this.#drain(timeoutMs)
+    this.#state = 'closed'
+    this.#setup.onClosed(this)
+  }
+
+  /** Waits for the running jobs, or hands them back when the time is over. */
+  async #drain(timeoutMs: number | undefined): Promise<void> {
+    const drained = new Promise<void>((resolve) => (this.#drained = resolve))
+    if (timeoutMs === undefined) return drained
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, timeoutMs, 'late')))
+    const first = await Promise.race([drained, late])
+    clearTimeout(timer)
+    if (first !== 'late') return
+    const handedBack = [...this.#running].map(([delivery, job]) => {
+      job?.abort(new ClosedError('The worker was closed before the job was done'))
+      this.#running.delete(delivery)
+      return delivery.settle({ type: 'retry', delayMs: 0, error: 'the worker was closed' })
+    })
+    await Promise.all(handedBack)
+  }
+
+  #cancelled(): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    this.#report(
+      new MillraceError('NOT_FOUND', `The queue ${this.#setup.queue} was deleted under its worker`),
+    )
+  }
+
+  #take(delivery: Delivery): void {
+    this.#running.set(delivery, undefined)
+    void this.#run(delivery)
+  }
+
+  /** Never rejects: what goes wrong with the job ends in the queue, what goes wrong with the engine in `error`. */
+  async #run(delivery: Delivery): Promise<void> {
+    try {
+      if (delivery.attempt > this.#attempts) await this.#exhausted(delivery)
+      else await this.#work(delivery)
+    } catch (error) {
+      this.#report(error)
+    }
+    this.#running.delete(delivery)
+    if (this.#running.size === 0) this.#rest()
+  }
+
+  async #work(delivery: Delivery): Promise<void> {
+    let job: Job<Data>
+    try {
+      const opened = openJob(delivery, this.#setup.schema)
+      job = opened instanceof Promise ? await opened : opened
+    } catch (error) {
+      const unread = new Job(delivery, undefined as Data)
+      return this.#bury(unread, asError(error), 'invalid')
+    }
+    this.#running.set(delivery, job)
+    let result: unknown
+    try {
+      result = this.#timeoutMs > 0 ? await this.#timed(job) : await this.#setup.handler(job)
+    } catch (error) {
+      return this.#fail(job, asError(error))
+    }
+    if (job.settled) return
+    const acked = job.ack()
+    if (this.#events.listenerCount('completed') === 0) {
+      acked.catch((error: unknown) => this.#report(error))
+    } else if (await acked) this.#events.emit('completed', job, result)
+  }
+
+  /** The handler, or its timeout, whichever comes first. What the handler does after that is nobody's concern. */
+  async #timed(job: Job<Data>): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        const error = new TimeoutError(`The handler took longer than ${this.#timeoutMs} ms`)
+        job.abort(error)
+        reject(error)
+      }, this.#timeoutMs)
+    })
+    try {
+      return await Promise.race([this.#setup.handler(job), late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #fail(job: Job<Data>, error: Error): Promise<void> {
+    if (job.settled || !this.#running.has(job.delivery)) return
+    if (error instanceof NonRetryableError) return this.#bury(job, error, 'non-retryable')
+    if (job.attempt >= this.#attempts) return this.#bury(job, error, 'attempts')
+    let delayMs: number
+    try {
+      delayMs = this.#backoff(job.attempt, error)
+    } catch (broken) {
+      this.#report(broken)
+      delayMs = 1_000
+    }
+    this.#events.emit('failed', job, error)
+    if (await job.settle({ type: 'retry', delayMs, error: error.message })) {
+      this.#events.emit('retrying', job, error, delayMs)
+    }
+  }
+
+  async #bury(job: Job<Data>, error: Error, reason: string): Promise<void> {
+    this.#events.emit('failed', job, error)
+    if (await job.settle({ type: 'dead', reason, error: error.message }))
+      this.#events.emit('dead', job, error)
+  }
+
+  /** It came back without a verdict once too often: the processes that took it died. */
+  #exhausted(delivery: Delivery): Promise<void> {
+    const job = new Job(delivery, undefined as Data)
+    const error = new MillraceError(
+      'HANDLER_FAILED',
+      `Handed out ${delivery.attempt - 1} times and never settled: the process died or the connection was lost each time`,
+    )
+    return this.#bury(job, error, 'attempts')
+  }
+
+  #rest(): void {
+    this.#drained?.()
+    this.#events.emit('idle')
+  }
+
+  #report(error: unknown): void {
+    if (error instanceof ClosedError && this.#state !== 'open' && this.#state !== 'opening') return
+    if (this.#events.emit('error', asError(error))) return
+    queueMicrotask(() => {
+      throw asError(error)
+    })
+  }
+}
+
+/** A handler may throw anything. */
+export function asError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown
+  return new MillraceError('HANDLER_FAILED', `The handler threw no Error but ${String(thrown)}`, {
+    cause: thrown,
+  })
+}

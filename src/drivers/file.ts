@@ -1,0 +1,82 @@
+/** `file:` the engine in this process with a crash-safe log on disk. */
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Broker } from '../broker/broker.ts'
+import type { BrokerLimits } from '../broker/limits.ts'
+import type { Driver } from '../client/driver.ts'
+import { ValidationError } from '../model/errors.ts'
+import type { Disk } from '../store/disk.ts'
+import { openNodeDisk } from '../store/node-disk.ts'
+import { Store } from '../store/store.ts'
+import type { StoreOptions } from '../store/store.ts'
+import { InProcessDriver } from './in-process.ts'
+import { SharedBrokers } from './shared-brokers.ts'
+
+const byFolder = new SharedBrokers()
+
+export interface FileOptions {
+  readonly namespace?: string
+  /** Settings of the store that the URL does not hold. */
+  readonly store?: Partial<StoreOptions>
+  readonly limits?: Partial<BrokerLimits>
+  /** Instead of the machine's disk, for tests. */
+  readonly disk?: Disk
+}
+
+/**
+ * @param url `file:./data`, `file:/var/lib/app/queue`, `file:///…`, with `?sync=group` (default), `?sync=os` or a number of
+ *   milliseconds such as `?sync=100ms`
+ * @throws ValidationError INVALID_URL
+ */
+export function fileDriver(url: string, options: FileOptions = {}): Driver {
+  const { folder, sync } = parse(url)
+  const open = async (): Promise<Broker> => {
+    const disk = options.disk ?? (await openNodeDisk(folder))
+    const storage = await Store.open(disk, { ...options.store, ...(sync !== undefined && { sync }) })
+    return new Broker({
+      storage,
+      newName: randomUUID,
+      ...(options.limits !== undefined && { limits: options.limits }),
+    })
+  }
+  return new InProcessDriver({
+    name: 'file',
+    namespace: options.namespace,
+    acquire: () => byFolder.acquire(folder, open),
+  })
+}
+
+function parse(url: string): { folder: string; sync: StoreOptions['sync'] | undefined } {
+  const match = /^file:([^?#]*)(?:\?([^#]*))?$/i.exec(url)
+  const path = match?.[1] ?? ''
+  if (path === '' || path === '//' || path === '///') {
+    throw invalid(url, "name the folder: 'file:./data' or 'file:/var/lib/app/queue'")
+  }
+  const settings = new URLSearchParams(match?.[2] ?? '')
+  for (const name of settings.keys()) {
+    if (name !== 'sync') throw invalid(url, `it takes the setting 'sync', not '${name}'`)
+  }
+  return { folder: folderOf(url, path), sync: syncOf(url, settings.get('sync')) }
+}
+
+function folderOf(url: string, path: string): string {
+  if (!path.startsWith('//')) return resolve(decodeURIComponent(path))
+  try {
+    return fileURLToPath(`file:${path}`)
+  } catch (error) {
+    throw invalid(url, (error as Error).message)
+  }
+}
+
+function syncOf(url: string, text: string | null): StoreOptions['sync'] | undefined {
+  if (text === null) return undefined
+  if (text === 'group' || text === 'os') return text
+  const intervalMs = Number(/^(\d+)ms$/.exec(text)?.[1])
+  if (intervalMs > 0) return { intervalMs }
+  throw invalid(url, "sync is 'group', 'os' or an interval such as '100ms'")
+}
+
+function invalid(url: string, hint: string): ValidationError {
+  return new ValidationError('INVALID_URL', `'${url}' is no data folder: ${hint}`)
+}

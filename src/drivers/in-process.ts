@@ -1,0 +1,444 @@
+/**
+ * The driver of the engines that live in this process: an adapter between the client's port and one session of the
+ * engine. `memory:` and `file:` differ only in the broker they are given.
+ */
+import { Emitter } from '../std/emitter.ts'
+import type { Broker, Holder } from '../broker/broker.ts'
+import { ClosedError, MillraceError, ValidationError } from '../model/errors.ts'
+import { bodyLength, Message } from '../model/message.ts'
+import type { EngineDelivery, Session } from '../engine/session.ts'
+import type { PublishExtras, PublishOutcome } from '../engine/publish.ts'
+import type { VirtualHost } from '../engine/virtual-host.ts'
+import type {
+  BrowseOptions,
+  Capabilities,
+  Consumer,
+  ConsumeOptions,
+  Delivery,
+  Driver,
+  DriverEventMap,
+  Outgoing,
+  Page,
+  PublishOptions,
+  PublishResult,
+  QueueStats,
+  Topology,
+} from '../client/driver.ts'
+import { browseQueue } from './in-process-browse.ts'
+import { InProcessDelivery } from './in-process-delivery.ts'
+import { applyTopology, removeTopology } from './in-process-topology.ts'
+
+/** A broker in use, and how to say that one is done with it. */
+export interface Lease {
+  readonly broker: Broker
+  release(): Promise<void>
+}
+
+export interface InProcessOptions {
+  readonly name: 'memory' | 'file'
+  readonly namespace?: string | undefined
+  readonly acquire: (signal?: AbortSignal) => Promise<Lease>
+}
+
+const stored: PublishResult = Object.freeze({ type: 'stored' })
+const dropped: PublishResult = Object.freeze({ type: 'dropped' })
+const unroutable: PublishResult = Object.freeze({ type: 'unroutable' })
+
+export class InProcessDriver implements Driver, Holder {
+  readonly name: string
+  readonly events = new Emitter<DriverEventMap & Record<string, unknown[]>>()
+  readonly #options: InProcessOptions
+  #lease: Lease | undefined
+  #session: Session | undefined
+  #vhost: VirtualHost | undefined
+  #connectionId = 0
+  #arrived: InProcessDelivery[] = []
+  #consumers = new Map<
+    string,
+    { sink: (delivery: Delivery) => void; onCancelled: (() => void) | undefined }
+  >()
+  #nextTag = 1
+  #unsettled = 0
+  #settledAll: (() => void) | undefined
+  #lost: AbortController | undefined
+  #closed: Promise<void> | undefined
+  readonly #forget: (() => void)[] = []
+
+  constructor(options: InProcessOptions) {
+    this.name = options.name
+    this.#options = options
+  }
+
+  async open(signal?: AbortSignal): Promise<Capabilities> {
+    signal?.throwIfAborted()
+    this.#lease = await this.#options.acquire(signal)
+    const { broker } = this.#lease
+    this.#vhost = broker.ensureVhost(this.#options.namespace ?? 'default')
+    this.#connectionId = broker.newConnectionId()
+    this.#session = broker.openSession({
+      vhost: this.#vhost.name,
+      connectionId: this.#connectionId,
+      holder: this,
+    })
+    this.#listen('blocked', (reason: string) => this.events.emit('blocked', reason))
+    this.#listen('unblocked', () => this.events.emit('unblocked'))
+    this.#listen('failed', (error: Error) => this.events.emit('down', error))
+    this.#listen('warning', (message: string) => this.events.emit('warning', message))
+    await broker.whenDurable()
+    return capabilities(this.name, broker)
+  }
+
+  async declare(topology: Topology): Promise<void> {
+    const { broker, session, vhost } = this.#parts()
+    applyTopology({ session, vhost, nowMs: broker.nowMs(), topology })
+    broker.wake()
+    await broker.whenDurable()
+  }
+
+  async undeclare(topology: Topology, options: { ifEmpty?: boolean } = {}): Promise<void> {
+    const { broker, session } = this.#parts()
+    removeTopology({ session, nowMs: broker.nowMs(), topology, ifEmpty: options.ifEmpty ?? false })
+    broker.wake()
+    await broker.whenDurable()
+  }
+
+  publish(batch: readonly Outgoing[], options?: PublishOptions): Promise<readonly PublishResult[]> {
+    try {
+      const { broker } = this.#parts()
+      if (broker.gate.shut) return this.#publishLater(batch, options)
+      const results = this.#publishNow(broker, batch)
+      return broker.whenDurable().then(() => results)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async consume(
+    queue: string,
+    options: ConsumeOptions,
+    sink: (delivery: Delivery) => void,
+  ): Promise<Consumer> {
+    const { broker, session } = this.#parts()
+    const tag = `${this.#connectionId}.${this.#nextTag++}`
+    session.consume({
+      queue,
+      tag,
+      noAck: false,
+      exclusive: options.exclusive ?? false,
+      arguments: options.priority === undefined ? {} : { 'x-priority': options.priority },
+      prefetch: options.prefetch,
+      nowMs: broker.nowMs(),
+    })
+    this.#consumers.set(tag, { sink, onCancelled: options.onCancelled })
+    broker.wake()
+    return {
+      setPrefetch: (prefetch) => {
+        session.setPrefetch(tag, prefetch)
+        broker.wake()
+      },
+      cancel: async () => {
+        if (!this.#consumers.delete(tag) || this.#closed !== undefined) return
+        session.cancel(tag, broker.nowMs())
+        broker.wake()
+        await broker.whenDurable()
+      },
+    }
+  }
+
+  async stats(name: string): Promise<QueueStats> {
+    const { broker } = this.#parts()
+    return this.#queue(name).stats(broker.nowMs())
+  }
+
+  async queues(): Promise<readonly string[]> {
+    return [...this.#parts().vhost.queues.keys()].sort()
+  }
+
+  async browse(name: string, options: BrowseOptions): Promise<Page> {
+    const { broker } = this.#parts()
+    return browseQueue(broker, this.#queue(name), options)
+  }
+
+  async purge(name: string, state: 'ready' | 'delayed' | 'all' = 'ready'): Promise<number> {
+    const { broker } = this.#parts()
+    const count = this.#queue(name).purge(state, broker.nowMs())
+    broker.wake()
+    await broker.whenDurable()
+    return count
+  }
+
+  async cancelDelayed(name: string, messageId: string): Promise<number> {
+    const { broker } = this.#parts()
+    const queue = this.#queue(name)
+    let count = queue.cancelDelayed(messageId)
+    const paged = queue.pagedDelayed()
+    for (let from = 0; from < paged.length; from += 1_000) {
+      const entries = (await broker.store?.readEntries(paged.slice(from, from + 1_000))) ?? []
+      for (const entry of entries) {
+        if (entry.message.properties.messageId === messageId && queue.cancelDelayedEntry(entry)) count += 1
+      }
+    }
+    await broker.whenDurable()
+    return count
+  }
+
+  async move(
+    from: string,
+    to: string,
+    options: { limit?: number; signal?: AbortSignal } = {},
+  ): Promise<number> {
+    const { broker } = this.#parts()
+    const source = this.#queue(from)
+    const target = this.#queue(to)
+    let left = Math.min(options.limit ?? Infinity, source.ready)
+    let moved = 0
+    while (left > 0) {
+      options.signal?.throwIfAborted()
+      const count = source.moveTo(target, Math.min(left, 1_000), broker.nowMs())
+      moved += count
+      left -= count
+      broker.wake()
+      await broker.whenDurable()
+      if (count === 0 && source.ready === 0) break
+    }
+    return moved
+  }
+
+  async pause(name: string): Promise<void> {
+    await this.#setPaused(name, true)
+  }
+
+  async resume(name: string): Promise<void> {
+    await this.#setPaused(name, false)
+  }
+
+  close(options: { drainMs?: number } = {}): Promise<void> {
+    return (this.#closed ??= this.#close(options.drainMs ?? 0))
+  }
+
+  // Holder: the engine's side.
+
+  /** @internal */
+  deliver(delivery: EngineDelivery): void {
+    this.#lease?.broker.delivered(delivery.entry)
+    this.#arrived.push(new InProcessDelivery(this, delivery))
+    this.#unsettled += 1
+  }
+
+  /** @internal */
+  cancelled(tag: string): void {
+    const consumer = this.#consumers.get(tag)
+    this.#consumers.delete(tag)
+    if (consumer?.onCancelled !== undefined) queueMicrotask(consumer.onCancelled)
+  }
+
+  /** @internal The outcome of `publish` says so already. */
+  returned(): void {
+    return
+  }
+
+  /** @internal Outside of the dispatch: what a sink does may come back into the engine. */
+  dispatched(): void {
+    const arrived = this.#arrived
+    if (arrived.length === 0) return
+    this.#arrived = []
+    for (const delivery of arrived) {
+      const consumer = this.#consumers.get(delivery.consumerTag)
+      if (consumer === undefined) void delivery.settle({ type: 'release' })
+      else consumer.sink(delivery)
+    }
+  }
+
+  // For InProcessDelivery.
+
+  /** @internal */
+  get session(): Session | undefined {
+    return this.#closed === undefined ? this.#session : undefined
+  }
+
+  /** @internal */
+  get broker(): Broker {
+    return this.#parts().broker
+  }
+
+  /** @internal One for all deliveries of this connection: in one process a hold is lost only with the connection. */
+  get lost(): AbortSignal {
+    return (this.#lost ??= new AbortController()).signal
+  }
+
+  /** @internal */
+  settledOne(): void {
+    this.#unsettled -= 1
+    if (this.#unsettled === 0) this.#settledAll?.()
+  }
+
+  /** @internal Publishes in this turn. */
+  publishNow(batch: readonly Outgoing[]): readonly PublishResult[] {
+    return this.#publishNow(this.#parts().broker, batch)
+  }
+
+  async #publishLater(
+    batch: readonly Outgoing[],
+    options?: PublishOptions,
+  ): Promise<readonly PublishResult[]> {
+    const { broker } = this.#parts()
+    do {
+      await broker.gate.wait()
+      if (options?.signal?.aborted === true) {
+        throw new MillraceError('ABORTED', 'The publish was called off while it waited for room')
+      }
+    } while (broker.gate.shut)
+    return this.publish(batch, options)
+  }
+
+  #publishNow(broker: Broker, batch: readonly Outgoing[]): readonly PublishResult[] {
+    const { vhost } = this.#parts()
+    const nowMs = broker.nowMs()
+    const results: PublishResult[] = []
+    for (const outgoing of batch) results.push(publishOne(broker, vhost, outgoing, nowMs))
+    broker.wake()
+    broker.review()
+    return results
+  }
+
+  async #setPaused(name: string, paused: boolean): Promise<void> {
+    const { broker } = this.#parts()
+    this.#queue(name).setPaused(paused)
+    broker.wake()
+    await broker.whenDurable()
+  }
+
+  async #close(drainMs: number): Promise<void> {
+    const lease = this.#lease
+    const session = this.#session
+    if (lease === undefined || session === undefined) return
+    for (const tag of this.#consumers.keys()) session.cancel(tag, lease.broker.nowMs())
+    this.#consumers.clear()
+    if (this.#unsettled > 0 && drainMs > 0) await this.#drain(drainMs)
+    this.#lost?.abort(new ClosedError('The connection was closed'))
+    for (const forget of this.#forget) forget()
+    if (lease.broker.state === 'open') lease.broker.closeConnection(this.#connectionId, this)
+    await lease.broker.whenDurable().catch(() => undefined)
+    await lease.release()
+  }
+
+  async #drain(drainMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, drainMs)))
+    await Promise.race([late, new Promise<void>((resolve) => (this.#settledAll = resolve))])
+    clearTimeout(timer)
+  }
+
+  #queue(name: string) {
+    const queue = this.#parts().vhost.queues.get(name)
+    if (queue === undefined)
+      throw new MillraceError('NOT_FOUND', `There is no queue ${name}; declare it first`)
+    return queue
+  }
+
+  #parts(): { broker: Broker; session: Session; vhost: VirtualHost } {
+    const broker = this.#lease?.broker
+    const session = this.#session
+    const vhost = this.#vhost
+    if (broker === undefined || session === undefined || vhost === undefined || this.#closed !== undefined) {
+      throw new ClosedError('The connection is closed; call connect() for a new one')
+    }
+    broker.assertOpen()
+    return { broker, session, vhost }
+  }
+
+  #listen(name: 'blocked' | 'unblocked' | 'failed' | 'warning', listener: (...facts: never[]) => void): void {
+    const { broker } = this.#parts()
+    const known = listener as (...facts: unknown[]) => void
+    broker.events.on(name, known)
+    this.#forget.push(() => broker.events.off(name, known))
+  }
+}
+
+function publishOne(broker: Broker, vhost: VirtualHost, outgoing: Outgoing, nowMs: number): PublishResult {
+  const { limits } = broker
+  const message = Message.of(outgoing.exchange, outgoing.routingKey, outgoing.properties, outgoing.body)
+  const bytes = bodyLength(outgoing.body)
+  if (bytes > limits.maximumBodyBytes) return rejected(tooLarge(bytes, limits.maximumBodyBytes))
+  try {
+    if (
+      outgoing.properties.headers !== undefined &&
+      message.propertyBytes.byteLength > limits.maximumHeaderBytes
+    ) {
+      return rejected(headersTooLarge(message.propertyBytes.byteLength, limits.maximumHeaderBytes))
+    }
+    return resultOf(vhost.publish(message, extrasOf(outgoing, bytes, limits.maximumDelayMs), nowMs), outgoing)
+  } catch (error) {
+    if (error instanceof MillraceError) return rejected(error)
+    throw error
+  }
+}
+
+function extrasOf(outgoing: Outgoing, bodyBytes: number, maximumDelayMs: number): PublishExtras {
+  void bodyBytes
+  const delayMs = outgoing.delayMs ?? 0
+  if (!(delayMs >= 0 && delayMs <= maximumDelayMs)) {
+    throw new ValidationError('INVALID_OPTION', `A delay must be 0 to ${maximumDelayMs} ms, not ${delayMs}`)
+  }
+  return outgoing
+}
+
+function resultOf(outcome: PublishOutcome, outgoing: Outgoing): PublishResult {
+  switch (outcome.type) {
+    case 'routed':
+      return stored
+    case 'unroutable':
+      return outgoing.mandatory === true ? unroutable : dropped
+    case 'duplicate':
+      return { type: 'duplicate', messageId: outcome.messageId }
+    case 'rejected':
+      return rejected(
+        new MillraceError(
+          'QUEUE_FULL',
+          `The queue is full (routing key '${outgoing.routingKey}'); consume from it, raise its maxLength, or send later`,
+        ),
+      )
+  }
+}
+
+function rejected(error: Error): PublishResult {
+  return { type: 'rejected', error }
+}
+
+function tooLarge(bytes: number, limit: number): ValidationError {
+  return new ValidationError(
+    'MESSAGE_TOO_LARGE',
+    `The message's body has ${bytes} bytes and the limit is ${limit}; store it elsewhere and send its address`,
+  )
+}
+
+function headersTooLarge(bytes: number, limit: number): ValidationError {
+  return new ValidationError(
+    'HEADERS_TOO_LARGE',
+    `The message's headers and properties have ${bytes} bytes and the limit is ${limit}; put them into the body`,
+  )
+}
+
+function capabilities(name: string, broker: Broker): Capabilities {
+  const native = { level: 'native' } as const
+  return {
+    durable: name === 'file',
+    delay: { ...native, maximumMs: broker.limits.maximumDelayMs, resolutionMs: 1 },
+    cancelDelayed: native,
+    retry: native,
+    deduplication: { ...native, maximumWindowMs: broker.limits.maximumDelayMs },
+    priority: { ...native, maximum: 255 },
+    ordering: native,
+    expiry: native,
+    maxLength: native,
+    singleActiveConsumer: native,
+    exclusiveConsumer: native,
+    pause: native,
+    browse: native,
+    exchangeBindings: native,
+    alternateExchange: native,
+    replay: { level: 'none' },
+    leaseMs: 0,
+    maximumBodyBytes: broker.limits.maximumBodyBytes,
+  }
+}

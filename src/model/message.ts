@@ -1,0 +1,61 @@
+/**
+ * A message: what a publisher hands over, shared unchanged by every queue it is routed to.
+ *
+ * Properties exist in two forms, the object and AMQP's bytes, and each is made from the other only when somebody
+ * asks: a broker that passes a message through never decodes its headers, an in-process one never encodes them.
+ */
+import { decodeProperties, encodeProperties } from './properties.ts'
+import type { Properties } from './properties.ts'
+
+/** Bytes; a string stands for its UTF-8 bytes, so that JSON text need not be encoded before it meets a disk or socket. */
+export type Body = Uint8Array | string
+
+export class Message {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly body: Body
+  #properties: Properties | undefined
+  #propertyBytes: Uint8Array | undefined
+
+  private constructor(
+    exchange: string,
+    routingKey: string,
+    body: Body,
+    properties: Properties | undefined,
+    propertyBytes: Uint8Array | undefined,
+  ) {
+    this.exchange = exchange
+    this.routingKey = routingKey
+    this.body = body
+    this.#properties = properties
+    this.#propertyBytes = propertyBytes
+  }
+
+  static of(exchange: string, routingKey: string, properties: Properties, body: Body): Message {
+    return new Message(exchange, routingKey, body, properties, undefined)
+  }
+
+  /** @param propertyBytes AMQP 0-9-1 property flags and list (section 4.2.6.1), kept as they are. */
+  static ofBytes(exchange: string, routingKey: string, propertyBytes: Uint8Array, body: Body): Message {
+    return new Message(exchange, routingKey, body, undefined, propertyBytes)
+  }
+
+  get properties(): Properties {
+    return (this.#properties ??= decodeProperties(this.#propertyBytes as Uint8Array))
+  }
+
+  /** AMQP 0-9-1 property flags and list. */
+  get propertyBytes(): Uint8Array {
+    return (this.#propertyBytes ??= encodeProperties(this.#properties as Properties))
+  }
+}
+
+/** The size of a body in bytes. */
+export function bodyLength(body: Body): number {
+  return typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
+}
+
+/** A body as bytes. */
+export function bodyBytes(body: Body): Uint8Array {
+  return typeof body === 'string' ? Buffer.from(body) : body
+}
