@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { contentTypeOf, decodeBody, encodeBody } from '../../src/client/codec.ts'
+import type { Body } from '../../src/model/message.ts'
+
+function received(body: Body, contentType?: string) {
+  return {
+    exchange: '',
+    routingKey: 'q',
+    properties: contentType === undefined ? {} : { contentType },
+    body,
+    publishedAtMs: 0,
+  }
+}
+
+test('JSON data and bytes come back as they went', () => {
+  for (const data of [null, 0, '', 'ü', [], { a: [1, { b: null }] }, false]) {
+    assert.deepEqual(decodeBody(received(encodeBody(data), contentTypeOf(data))), data)
+  }
+  const bytes = Uint8Array.of(0, 255, 128)
+  assert.deepEqual(
+    Buffer.from(decodeBody(received(encodeBody(bytes), contentTypeOf(bytes))) as Buffer),
+    Buffer.from(bytes),
+  )
+})
+
+test('bytes are copied, so that the sender may use its buffer again', () => {
+  const bytes = Uint8Array.of(1, 2)
+  const body = encodeBody(bytes) as Uint8Array
+  bytes[0] = 9
+  assert.equal(body[0], 1)
+})
+
+test('what JSON cannot hold is refused', () => {
+  const cycle: Record<string, unknown> = {}
+  cycle['self'] = cycle
+  for (const data of [undefined, () => 1, Symbol('s'), 1n, cycle, { toJSON: () => undefined }]) {
+    assert.throws(() => encodeBody(data), { code: 'UNSERIALIZABLE' })
+  }
+})
+
+test('a foreign message is read by its content type, and as bytes where nothing fits', () => {
+  assert.deepEqual(decodeBody(received(Buffer.from('{"a":1}'), 'application/vnd.x+json; charset=utf-8')), {
+    a: 1,
+  })
+  assert.equal(decodeBody(received(Buffer.from('{"a":1}'), 'text/plain')), '{"a":1}')
+  assert.deepEqual(decodeBody(received(Buffer.from('{"a":1}'))), { a: 1 })
+  assert.deepEqual(decodeBody(received(Buffer.from([0xff, 0xfe]))), Buffer.from([0xff, 0xfe]))
+  assert.deepEqual(decodeBody(received(Buffer.from('x'), 'image/png')), Buffer.from('x'))
+})
+
+test('a body that says JSON and is not is refused, not guessed', () => {
+  assert.throws(() => decodeBody(received('{', 'application/json')), { code: 'SCHEMA_MISMATCH' })
+})

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from '../../src/index.ts'
+import type { Client, Exchange } from '../../src/index.ts'
+
+async function withMemory(run: (mq: Client) => Promise<void>): Promise<void> {
+  const mq = await connect('memory:')
+  try {
+    await run(mq)
+  } finally {
+    await mq.close({ timeout: 50 })
+  }
+}
+
+/** Starts a subscriber that is ready, and returns what it receives. */
+async function subscriber(exchange: Exchange, pattern: string, options?: object): Promise<unknown[]> {
+  const seen: unknown[] = []
+  await exchange.subscribe(pattern, (msg) => seen.push(msg.data), options).ready
+  return seen
+}
+
+test('each subscriber without a group gets its own copy, members of a group share one', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'topic')
+    const one = await subscriber(orders, 'order.*.eu')
+    const two = await subscriber(orders, 'order.#')
+    const a = await subscriber(orders, '#', { group: 'billing' })
+    const b = await subscriber(orders, '#', { group: 'billing' })
+    for (let n = 0; n < 10; n++) await orders.publish('order.created.eu', n)
+    await orders.publish('order', 'bare')
+    await sleep(30)
+    assert.equal(one.length, 10)
+    assert.equal(two.length, 11)
+    assert.equal(a.length + b.length, 11)
+    assert.ok(a.length > 0 && b.length > 0)
+  }))
+
+test('a group catches up on what came while nobody of it was there', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'fanout')
+    const worker = orders.subscribe('', () => undefined, { group: 'billing' })
+    await worker.ready
+    await worker.close()
+    await orders.publish('', 1)
+    const seen = await subscriber(orders, '', { group: 'billing' })
+    await sleep(20)
+    assert.deepEqual(seen, [1])
+  }))
+
+test('a retry goes to that group alone', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'fanout')
+    const steady = await subscriber(orders, '', { group: 'steady' })
+    const attempts: number[] = []
+    await orders.subscribe(
+      '',
+      (msg) => {
+        attempts.push(msg.attempt)
+        if (msg.attempt < 3) throw new Error('again')
+      },
+      { group: 'shaky', backoff: { type: 'fixed', delay: 5 } },
+    ).ready
+    await orders.publish('', 1)
+    await sleep(60)
+    assert.deepEqual(attempts, [1, 2, 3])
+    assert.deepEqual(steady, [1])
+  }))
+
+test('a subscriber without a group leaves nothing behind', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'fanout')
+    const worker = orders.subscribe('', () => undefined)
+    await worker.ready
+    assert.equal((await mq.queues()).length, 1)
+    await worker.close()
+    assert.deepEqual(await mq.queues(), [])
+  }))
+
+test('unroutable is said, or dropped: as was asked for', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'direct')
+    assert.equal((await orders.publish('nowhere', 1)).routed, false)
+    await assert.rejects(orders.publish('nowhere', 1, { mandatory: true }), { code: 'UNROUTABLE' })
+    await mq.queue('audit').bind(orders, 'somewhere')
+    assert.equal((await orders.publish('somewhere', 1, { mandatory: true })).routed, true)
+    await mq.queue('audit').unbind(orders, 'somewhere')
+    assert.equal((await orders.publish('somewhere', 1)).routed, false)
+  }))
+
+test('headers exchanges match by headers', () =>
+  withMemory(async (mq) => {
+    const files = mq.exchange('files', 'headers')
+    const pdf = await subscriber(files, '', { headers: { type: 'pdf', 'x-match': 'all' } })
+    await files.publish('', 'yes', { headers: { type: 'pdf' } })
+    await files.publish('', 'no', { headers: { type: 'txt' } })
+    await sleep(20)
+    assert.deepEqual(pdf, ['yes'])
+  }))
+
+test('an exchange bound to another takes what that one takes', () =>
+  withMemory(async (mq) => {
+    const all = mq.exchange('all', 'topic')
+    const eu = mq.exchange('eu', 'fanout')
+    await eu.bind(all, '*.eu')
+    await all.bind(eu, '')
+    const seen = await subscriber(eu, '')
+    await all.publish('order.eu', 1)
+    await all.publish('order.us', 2)
+    await sleep(20)
+    assert.deepEqual(seen, [1])
+  }))
+
+test('a redeclaration of another kind is a conflict and changes nothing', () =>
+  withMemory(async (mq) => {
+    await mq.exchange('x', 'topic').declare()
+    await assert.rejects(mq.exchange('x', 'fanout').publish('', 1), { code: 'CONFLICT' })
+    await mq.exchange('x', 'topic').publish('a', 1)
+    assert.throws(() => mq.exchange('x', 'tropic' as 'topic'), { code: 'INVALID_OPTION' })
+    assert.throws(() => mq.exchange('', 'topic'), { code: 'INVALID_NAME' })
+  }))

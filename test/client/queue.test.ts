@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from '../../src/index.ts'
+import type { Client } from '../../src/index.ts'
+
+async function withMemory(run: (mq: Client) => Promise<void>): Promise<void> {
+  const mq = await connect('memory:')
+  try {
+    await run(mq)
+  } finally {
+    await mq.close({ timeout: 50 })
+  }
+}
+
+test('connect refuses what is no URL, or of no engine, and says what to write', async () => {
+  for (const url of ['', 'data', './data', '/data', 'file', undefined, 5, {}]) {
+    await assert.rejects(connect(url as string), { code: 'INVALID_URL' }, String(url))
+  }
+  for (const url of [
+    'file:',
+    'file://',
+    'file:./d?sink=os',
+    'file:./d?sync=never',
+    'memory:a/b',
+    'memory:?x=1',
+  ]) {
+    await assert.rejects(connect(url), { code: 'INVALID_URL' }, url)
+  }
+  await assert.rejects(connect('kafka://host'), { code: 'UNKNOWN_SCHEME', message: /memory:.*file:/ })
+  await assert.rejects(connect('memory:', { namespcae: 'x' } as object), {
+    code: 'INVALID_OPTION',
+    message: /namespace/,
+  })
+})
+
+test('names are checked at the call', () =>
+  withMemory(async (mq) => {
+    for (const name of ['', 'amq.queue', 'x'.repeat(256), 'ü'.repeat(128), 5 as unknown as string]) {
+      assert.throws(() => mq.queue(name), { code: 'INVALID_NAME' }, name)
+    }
+    await assert.rejects(mq.queue('x'.repeat(253)).send(1), { code: 'INVALID_NAME', message: /dead-letter/ })
+    await mq.queue('x'.repeat(250)).send(1)
+    await mq.queue('x'.repeat(255), { deadLetter: false }).send(1)
+  }))
+
+test('bad send options are refused and nothing is stored', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    const wrong = [
+      { delay: -1 },
+      { delay: NaN },
+      { delay: '5y' },
+      { delay: '4000d' },
+      { at: new Date(NaN) },
+      { at: new Date(8e15) },
+      { delay: 1, at: new Date() },
+      { priority: 256 },
+      { ttl: '-1s' },
+      { id: '' },
+      { key: 'k'.repeat(256) },
+      { headers: [] },
+      { dedupe: { key: 'a' } },
+      { dedupe: { key: 'a', window: 'long' } },
+      { unknown: 1 },
+    ]
+    for (const options of wrong) {
+      await assert.rejects(
+        queue.send(1, options as object),
+        { code: 'INVALID_OPTION' },
+        JSON.stringify(options),
+      )
+    }
+    for (const data of [undefined, () => 1, 1n]) {
+      await assert.rejects(queue.send(data), { code: 'UNSERIALIZABLE' })
+    }
+    await assert.rejects(queue.sendMany([1, undefined, 3]), { code: 'UNSERIALIZABLE' })
+    await assert.rejects(queue.sendMany('no' as unknown as unknown[]), { code: 'INVALID_OPTION' })
+    assert.equal((await queue.stats()).published, 0)
+  }))
+
+test('a delayed message is not early, shows in browse with its time, and can be called off', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue<string>('q')
+    const begun = performance.now()
+    await queue.send('later', { delay: 60 })
+    const { id } = await queue.send('never', { delay: '1h' })
+    const delayed = await queue.browse({ state: 'delayed' })
+    assert.deepEqual(delayed.map((job) => job.data).sort(), ['later', 'never'])
+    assert.ok(delayed.every((job) => job.dueAt !== undefined))
+    assert.equal(await queue.cancel(id), true)
+    assert.equal(await queue.cancel(id), false)
+    for await (const job of queue.consume()) {
+      assert.ok(performance.now() - begun >= 59)
+      assert.equal(job.data, 'later')
+      await job.ack()
+      break
+    }
+    assert.equal((await queue.stats()).delayed, 0)
+  }))
+
+test('a duplicate inside the window resolves with the first id and is not stored', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    const dedupe = { key: 'order-1', window: 80 }
+    const first = await queue.send(1, { dedupe })
+    const [second, third] = await Promise.all([queue.send(2, { dedupe }), queue.send(3, { dedupe })])
+    assert.deepEqual([first.duplicate, second.duplicate, third.duplicate], [false, true, true])
+    assert.equal(second.id, first.id)
+    await sleep(100)
+    assert.equal((await queue.send(4, { dedupe })).duplicate, false)
+    assert.equal((await queue.stats()).ready, 2)
+  }))
+
+test('pull style: leaving the loop hands back what was not taken; each outcome does what it says', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue<string>('q')
+    await queue.sendMany(['ack', 'retry', 'release', 'dead', 'rest'])
+    const attempts: string[] = []
+    for await (const job of queue.consume({ prefetch: 10 })) {
+      attempts.push(`${job.data} ${job.attempt}`)
+      if (job.data === 'rest') {
+        await job.release()
+        break
+      }
+      if (job.data === 'ack') assert.equal(await job.ack(), true)
+      if (job.data === 'retry') await job.retry({ delay: '1h' })
+      if (job.data === 'release') await job.release({ delay: '1h' })
+      if (job.data === 'dead') await job.dead('bad address')
+      assert.equal(await job.ack(), false)
+    }
+    assert.deepEqual(attempts, ['ack 1', 'retry 1', 'release 1', 'dead 1', 'rest 1'])
+    const delayed = await queue.browse({ state: 'delayed' })
+    assert.deepEqual(delayed.map((job) => [job.data, job.attempt]).sort(), [
+      ['release', 1],
+      ['retry', 2],
+    ])
+    const [dead] = await queue.dead.browse()
+    assert.equal(dead?.headers['x-millrace-reason'], 'bad address')
+    assert.deepEqual(
+      (await queue.browse()).map((job) => [job.data, job.attempt]),
+      [['rest', 1]],
+    )
+  }))
+
+test('an aborted iteration throws ABORTED and gives the messages back', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    await queue.send(1)
+    const controller = new AbortController()
+    const iterate = async (): Promise<void> => {
+      for await (const job of queue.consume({ signal: controller.signal })) {
+        await job.ack()
+        controller.abort()
+      }
+    }
+    await assert.rejects(iterate(), { code: 'ABORTED' })
+    assert.equal((await queue.stats()).consumers, 0)
+  }))
+
+test('a queue deleted by others is declared anew by the next send', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    await queue.send(1)
+    await mq.queue('q').delete()
+    const other = await queue.send(2)
+    assert.ok(other.id !== '')
+    assert.equal((await queue.stats()).ready, 1)
+  }))
+
+test('delete with ifEmpty refuses a queue that holds messages', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    await queue.send(1)
+    await assert.rejects(queue.delete({ ifEmpty: true }), { code: 'PRECONDITION_FAILED' })
+    assert.equal(await queue.purge(), 1)
+    await queue.delete({ ifEmpty: true })
+    assert.deepEqual(await mq.queues(), ['q.dead'])
+  }))
+
+test('a paused queue takes and does not give', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    await queue.pause()
+    const seen: unknown[] = []
+    queue.work((job) => seen.push(job.data))
+    await queue.send(1)
+    await sleep(20)
+    assert.deepEqual(seen, [])
+    assert.equal((await queue.stats()).paused, true)
+    await queue.resume()
+    await sleep(20)
+    assert.deepEqual(seen, [1])
+  }))
+
+test('an abort settles a send once', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    await assert.rejects(queue.send(1, { signal: AbortSignal.abort() }), { code: 'ABORTED' })
+    const controller = new AbortController()
+    const sending = queue.send(2, { signal: controller.signal })
+    await sending
+    controller.abort()
+    assert.equal((await queue.stats()).ready, 1)
+  }))
+
+test('after close every call is refused with CLOSED', async () => {
+  const mq = await connect('memory:')
+  const queue = mq.queue('q')
+  await queue.send(1)
+  await mq.close()
+  await mq.close()
+  await assert.rejects(queue.send(2), { code: 'CLOSED' })
+  await assert.rejects(queue.stats(), { code: 'CLOSED' })
+  await assert.rejects(mq.request('r', 1), { code: 'CLOSED' })
+  assert.throws(() => queue.work(() => undefined), { code: 'CLOSED' })
+})
+
+test('memory:name is shared within the process, memory: is not, and namespaces are apart', async () => {
+  const [one, two, own, apart] = await Promise.all([
+    connect('memory:shared'),
+    connect('memory:shared'),
+    connect('memory:'),
+    connect('memory:shared', { namespace: 'other' }),
+  ])
+  await one.queue('q').send(1)
+  assert.equal((await two.queue('q').stats()).ready, 1)
+  assert.deepEqual(await own.queues(), [])
+  assert.deepEqual(await apart.queues(), [])
+  await Promise.all([one.close(), two.close(), own.close(), apart.close()])
+})

@@ -1,0 +1,116 @@
+/** Kills the child of kill-child.ts over and over, then asks its witness whether a promise was broken. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, existsSync, cpSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { seededRandom } from '../sim/random.ts'
+
+export interface KillReport {
+  readonly rounds: number
+  readonly sent: number
+  readonly acked: number
+  readonly deliveries: number
+  readonly broken: readonly string[]
+}
+
+export interface KillOptions {
+  readonly rounds: number
+  readonly seed: number
+  /** The package's entry: built, because it starts faster, or from source. */
+  readonly entry: string
+  readonly onRound?: (round: number) => void
+}
+
+/** Keeps the folder, and says where, when a promise was broken. */
+export async function killOverAndOver(options: KillOptions): Promise<KillReport> {
+  const base = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
+  const random = seededRandom(options.seed)
+  for (let round = 0; round < options.rounds; round++) {
+    await killOnce(base, options, 1 + Math.floor(random() * 1e9), 20 + random() * 250)
+    options.onRound?.(round + 1)
+  }
+  const code = await runChild(base, options.entry, 1, 'drain').exited
+  const report = judge(join(base, 'witness'), options.rounds)
+  const broken = code === 0 ? report.broken : [...report.broken, `the last start ended with code ${code}`]
+  if (broken.length === 0) rmSync(base, { recursive: true, force: true })
+  else cpSync(join(base, 'witness'), join(base, 'witness.kept'))
+  return { ...report, broken: broken.length === 0 ? [] : [...broken, `kept: ${base}`] }
+}
+
+function runChild(base: string, entry: string, seed: number, mode: 'run' | 'drain') {
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--import', 'tsx', resolve(import.meta.dirname, 'kill-child.ts')],
+      ...[entry, join(base, 'data'), join(base, 'witness'), String(seed), mode],
+    ],
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  )
+  const exited = once(child, 'exit').then(([code]) => code as number | null)
+  return { child, exited }
+}
+
+async function killOnce(base: string, options: KillOptions, seed: number, afterMs: number): Promise<void> {
+  const before = countReady(base)
+  const { child, exited } = runChild(base, options.entry, seed, 'run')
+  const begun = Date.now()
+  while (countReady(base) === before && child.exitCode === null) {
+    if (Date.now() - begun > 60_000) throw new Error('The child did not get ready within a minute')
+    await new Promise((wake) => setTimeout(wake, 5))
+  }
+  if (child.exitCode !== null) throw new Error(`The child ended by itself with code ${child.exitCode}`)
+  await new Promise((wake) => setTimeout(wake, afterMs))
+  child.kill('SIGKILL')
+  await exited
+}
+
+let readFrom = 0
+let readyCount = 0
+
+/** Rounds that got ready so far; reads only what is new. */
+function countReady(base: string): number {
+  const file = join(base, 'witness')
+  if (!existsSync(file)) {
+    readFrom = 0
+    readyCount = 0
+    return 0
+  }
+  const text = readFileSync(file, 'latin1')
+  for (let at = text.indexOf('ready\n', readFrom); at !== -1; at = text.indexOf('ready\n', at + 1)) {
+    readyCount += 1
+    readFrom = at + 6
+  }
+  return readyCount
+}
+
+function judge(file: string, rounds: number): KillReport {
+  const sent = new Set<string>()
+  const ended = new Set<string>()
+  const tried = new Set<string>()
+  const drained = new Set<string>()
+  let draining = false
+  const delivered = new Map<string, number>()
+  const broken: string[] = []
+  let deliveries = 0
+  for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const [what, id, attempt] = line.split(' ') as [string, string, string]
+    if (what === 'S') sent.add(id)
+    else if (what === 'T') tried.add(id)
+    else if (what === 'drain') draining = true
+    else if (what === 'A') ended.add(id)
+    else if (what === 'X') ended.add(id)
+    else if (what === 'D') {
+      deliveries += 1
+      if (draining) drained.add(id)
+      if (ended.has(id)) broken.push(`${id} was delivered again after its end was synced`)
+      if (Number(attempt) < (delivered.get(id) ?? 1)) broken.push(`${id}: the attempt fell to ${attempt}`)
+      delivered.set(id, Math.max(Number(attempt), delivered.get(id) ?? 1))
+    }
+  }
+  for (const id of sent) {
+    if (ended.has(id) || tried.has(id) || drained.has(id)) continue
+    broken.push(`${id} was confirmed, its end was never asked for, and it is gone`)
+  }
+  return { rounds, sent: sent.size, acked: ended.size, deliveries, broken }
+}
