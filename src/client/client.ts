@@ -10,7 +10,7 @@ import { Exchange, exchangeChecks } from './exchange.ts'
 import type { ExchangeOptions } from './exchange.ts'
 import { closedError } from './link.ts'
 import type { Closable, Link } from './link.ts'
-import { checkOptions, isDuration, isFunction, isOneOf, isSignal } from './options.ts'
+import { checkOptions, isDuration, isFunction, isInteger, isOneOf, isSignal } from './options.ts'
 import { Outbox } from './outbox.ts'
 import { Queue } from './queue.ts'
 import { queueChecks } from './queue-options.ts'
@@ -106,6 +106,27 @@ export class Client {
   async queues(): Promise<readonly string[]> {
     this.#assertOpen()
     return this.#driver.queues()
+  }
+
+  /**
+   * Moves ready messages to the tail of another queue, the oldest first, attempts reset; says how many. At any crash each
+   * message is in exactly one of the two queues, where the engine can (see its capabilities).
+   */
+  async move(
+    from: string,
+    to: string,
+    options: { limit?: number; signal?: AbortSignal } = {},
+  ): Promise<number> {
+    assertQueueName(from)
+    assertQueueName(to)
+    checkOptions(`move from ${from} to ${to}`, options, {
+      limit: isInteger(1, Number.MAX_SAFE_INTEGER),
+      signal: isSignal,
+    })
+    if (from === to)
+      throw new ValidationError('INVALID_OPTION', `move: ${from} is both ends; give two queues`)
+    this.#assertOpen()
+    return this.#driver.move(from, to, options)
   }
 
   /** The connection's own events: up, down, blocked, unblocked, topologyLost, warning. */

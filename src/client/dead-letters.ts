@@ -1,5 +1,5 @@
 /** The dead-letter queue of a queue: what is in it, and the way back. */
-import { UnsupportedError } from '../model/errors.ts'
+import { MillraceError, UnsupportedError } from '../model/errors.ts'
 import { BrowsedJob, browse } from './browse.ts'
 import type { BrowseSettings } from './browse.ts'
 import type { Link } from './link.ts'
@@ -26,16 +26,18 @@ export class DeadLetters<_Data = unknown> {
 
   /** Messages in it; 0 where the queue has none. */
   async count(): Promise<number> {
-    if (this.name === undefined) return 0
+    const { name } = this
+    if (name === undefined) return 0
     await this.#owner.declare()
-    return (await this.#link.driver.stats(this.name)).ready
+    return orWhereMissing(async () => (await this.#link.driver.stats(name)).ready, 0)
   }
 
   /** Looks without touching. Headers say why each is there: `x-millrace-reason`, `x-millrace-error`, `x-death`. */
   async browse(settings: Omit<BrowseSettings, 'state'> = {}): Promise<BrowsedJob[]> {
-    if (this.name === undefined) return []
+    const { name } = this
+    if (name === undefined) return []
     await this.#owner.declare()
-    return browse(this.#link.driver, this.name, 'ready', settings)
+    return orWhereMissing(() => browse(this.#link.driver, name, 'ready', settings), [])
   }
 
   /**
@@ -66,5 +68,15 @@ export class DeadLetters<_Data = unknown> {
       driver: `The queue ${this.#owner.name}`,
       hint: "it was declared with deadLetter: false; give it a dead-letter queue, or leave the option out for the default '.dead'",
     })
+  }
+}
+
+/** A queue that was declared elsewhere may have no dead-letter queue of the name we expect, or it was deleted. */
+async function orWhereMissing<T>(look: () => Promise<T>, none: T): Promise<T> {
+  try {
+    return await look()
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'NOT_FOUND') return none
+    throw error
   }
 }
