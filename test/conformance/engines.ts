@@ -1,0 +1,6 @@
+/** The engines of docs/capabilities.md, in the order of its columns. */
+import type { EngineUnderTest } from '../../src/conformance/index.ts'
+import { fileEngine } from './file-engine.ts'
+import { memoryEngine } from './memory-engine.ts'
+
+export const engines: readonly EngineUnderTest[] = [memoryEngine, fileEngine]
