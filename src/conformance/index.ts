@@ -33,6 +33,7 @@ export { chapters, lineCount } from './registry.ts'
 export type { Chapter, Line } from './line.ts'
 
 const defaultSoakMs = 2_000
+const defaultPatienceMs = 10_000
 const defaultTimeoutMs = 30_000
 
 /**
@@ -44,6 +45,7 @@ export function conformance(options: ConformanceOptions): readonly LineResult[] 
   const results: LineResult[] = []
   const limits = {
     soakMs: options.soakMs ?? defaultSoakMs,
+    patienceMs: options.patienceMs ?? defaultPatienceMs,
     timeoutMs: Math.max(options.testTimeoutMs ?? defaultTimeoutMs, (options.soakMs ?? 0) * 2),
   }
   for (const { heading, lines } of chapters) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { declareQueue, fill, Inbox, numbered, publishOne, store, text, to, via } from './inbox.ts'
 import type { Line } from './line.ts'
-import { patienceMs, within } from './trial.ts'
+import { within } from './trial.ts'
 import type { Trial } from './trial.ts'
 
 export const networkLines: readonly Line[] = [
@@ -139,7 +139,7 @@ async function revoked(trial: Trial): Promise<void> {
     (result) => (result.type === 'rejected' ? result.error : undefined),
     (error: unknown) => error,
   )
-  const error = await within(patienceMs, 'the refusal was not told', publishing)
+  const error = await within(trial.patienceMs, 'the refusal was not told', publishing)
   assert.ok(error instanceof Error && 'code' in error, 'a typed error')
   const before = tries
   await trial.sleep(1_000)

@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Driver } from '../client/driver.ts'
 import { declareQueue, Inbox, publishOne, range, to } from './inbox.ts'
-import { assertCode, patienceMs, rejection, within } from './trial.ts'
+import { assertCode, rejection, within } from './trial.ts'
 import type { Trial } from './trial.ts'
 
 const bodyBytes = 64 * 1_024
@@ -58,7 +58,10 @@ async function publishersWait(trial: Trial, driver: Driver, highWaterBytes: numb
   const abort = new AbortController()
   const calledOff = rejection(driver.publish([to('q', 'called off')], { signal: abort.signal }))
   abort.abort()
-  assertCode(await within(patienceMs, 'a publish that waits ends with its signal', calledOff), 'ABORTED')
+  assertCode(
+    await within(trial.patienceMs, 'a publish that waits ends with its signal', calledOff),
+    'ABORTED',
+  )
   const consumer = await trial.connect()
   const inbox = await Inbox.open(trial, consumer, 'q', { prefetch: 16 })
   for (let received = 0; received < count; received++) {

@@ -9,21 +9,27 @@ import type { Capabilities, Driver } from '../client/driver.ts'
 import { UnsupportedError } from '../model/errors.ts'
 import type { ConnectOptions, EngineUnderTest, Harness, NetworkHooks, Outcome } from './engine.ts'
 
-/** How long the suite waits for what should happen soon. Generous: no test asserts on tight timing. */
-export const patienceMs = 10_000
+export interface TrialLimits {
+  readonly soakMs: number
+  readonly patienceMs: number
+  readonly timeoutMs: number
+}
 
 export class Trial {
   readonly engine: EngineUnderTest
   readonly harness: Harness
   readonly soakMs: number
+  /** How long to wait for what should happen soon. Generous: no test asserts on tight timing. */
+  readonly patienceMs: number
   #connections: { driver: Driver; capabilities: Capabilities }[] = []
   #clients: Client[] = []
   #outcome: Outcome = { type: 'passed' }
 
-  constructor(engine: EngineUnderTest, harness: Harness, soakMs: number) {
+  constructor(engine: EngineUnderTest, harness: Harness, limits: TrialLimits) {
     this.engine = engine
     this.harness = harness
-    this.soakMs = soakMs
+    this.soakMs = limits.soakMs
+    this.patienceMs = limits.patienceMs
   }
 
   get outcome(): Outcome {
@@ -86,7 +92,7 @@ export class Trial {
   async eventually(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
     const startMs = performance.now()
     while (!(await condition())) {
-      assert.ok(performance.now() - startMs < patienceMs, `not within ${patienceMs} ms: ${what}`)
+      assert.ok(performance.now() - startMs < this.patienceMs, `not within ${this.patienceMs} ms: ${what}`)
       await delay(5)
       if (this.harness.clock !== undefined) await this.harness.clock.advance(5)
     }
@@ -177,11 +183,11 @@ export class Trial {
   static async run(
     engine: EngineUnderTest,
     run: (trial: Trial) => Promise<void>,
-    limits: { soakMs: number; timeoutMs: number },
+    limits: TrialLimits,
   ): Promise<{ outcome: Outcome; error?: unknown }> {
     let trial: Trial | undefined
     try {
-      trial = new Trial(engine, await engine.create(), limits.soakMs)
+      trial = new Trial(engine, await engine.create(), limits)
       await within(limits.timeoutMs, 'the test did not end', run(trial))
       await within(limits.timeoutMs, 'the connections did not close', trial.closeAll())
       return { outcome: trial.outcome }

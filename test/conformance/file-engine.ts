@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Driver } from '../../src/client/driver.ts'
 import type { ConnectOptions, EngineUnderTest, Harness } from '../../src/conformance/index.ts'
 import { fileDriver } from '../../src/drivers/file.ts'
-import { openNodeDisk } from '../../src/store/node-disk.ts'
+import { NodeDisk } from '../../src/store/node-disk.ts'
 import { FaultyDisk } from './faulty-disk.ts'
 import { stepClock } from './step-clock.ts'
 
@@ -28,7 +28,7 @@ async function createFile(): Promise<Harness> {
     lives += 1
     // Drivers of one folder share a broker: a new name for each life keeps it apart from the one that died.
     const url = `file:${folder}/life-${lives}`
-    const disk = new FaultyDisk(await openNodeDisk(join(folder, 'data')))
+    const disk = new FaultyDisk(new NodeDisk(join(folder, 'data')))
     const keeper = fileDriver(url, { disk })
     await keeper.open()
     return { url, disk, keeper }
