@@ -74,6 +74,7 @@ export type { BrowsedJob, BrowseSettings } from './client/browse.ts'
 export type { DeadLetters } from './client/dead-letters.ts'
 export type { Duration } from './client/duration.ts'
 export type {
+  AnyExchange,
   Exchange,
   ExchangeOptions,
   Published,

@@ -63,6 +63,9 @@ const subscribeChecks: Readonly<Record<string, Check>> = {
   handler: isFunction,
 }
 
+/** An exchange of any type of message. */
+export type AnyExchange = Pick<Exchange, 'name' | 'declare'>
+
 export class Exchange<Input = unknown, Output = Input> {
   readonly name: string
   readonly kind: ExchangeKind
@@ -119,12 +122,12 @@ export class Exchange<Input = unknown, Output = Input> {
   }
 
   /** Routes what the other exchange takes under this key into this one. */
-  async bind(source: Exchange<never> | Exchange, routingKey = ''): Promise<void> {
+  async bind(source: AnyExchange, routingKey = ''): Promise<void> {
     await Promise.all([this.declare(), source.declare()])
     await this.#link.driver.declare({ bindings: [this.#exchangeBinding(source.name, routingKey)] })
   }
 
-  async unbind(source: Exchange<never> | Exchange, routingKey = ''): Promise<void> {
+  async unbind(source: AnyExchange, routingKey = ''): Promise<void> {
     await this.#link.driver.undeclare({ bindings: [this.#exchangeBinding(source.name, routingKey)] })
   }
 

@@ -2,7 +2,7 @@
 import { MillraceError, ValidationError } from '../model/errors.ts'
 import { encodeBody } from './codec.ts'
 import { DeadLetters } from './dead-letters.ts'
-import type { Exchange } from './exchange.ts'
+import type { AnyExchange } from './exchange.ts'
 import { BrowsedJob, browse } from './browse.ts'
 import type { BrowseSettings } from './browse.ts'
 import type { Outgoing, PublishResult, QueueStats } from './driver.ts'
@@ -168,7 +168,7 @@ export class Queue<Input = unknown, Output = Input> {
 
   /** Routes what the exchange takes under this key to the queue as well; `headers` for a headers exchange. */
   async bind(
-    exchange: Exchange<never> | Exchange,
+    exchange: AnyExchange,
     routingKey = '',
     options: { headers?: Readonly<Record<string, string | number | boolean>> } = {},
   ): Promise<void> {
@@ -178,7 +178,7 @@ export class Queue<Input = unknown, Output = Input> {
   }
 
   async unbind(
-    exchange: Exchange<never> | Exchange,
+    exchange: AnyExchange,
     routingKey = '',
     options: { headers?: Readonly<Record<string, string | number | boolean>> } = {},
   ): Promise<void> {
