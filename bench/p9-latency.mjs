@@ -1,0 +1,43 @@
+/** P9: from `send` to the handler, with a sender that does not wait for answers. */
+import { connectMillrace, latencies, payload } from './load.mjs'
+
+export default {
+  title: 'latency from send to handler, 1 KB, open loop; ms',
+  options: { rates: [1_000, 10_000], seconds: 10, concurrency: 100, prefetch: 500, bytes: 1_024 },
+  quick: { seconds: 2 },
+  needs: { rabbitmq: 'rabbitmq', bullmq: 'redis' },
+  contestants: {
+    'millrace memory': ({ options }) => millraceLatency('memory:', options),
+
+    'millrace file': ({ options, folder }) => millraceLatency(`file:${folder}`, options),
+
+    async rabbitmq({ options, urls }) {
+      const { rabbitmqLatency } = await import('./peers/rabbitmq.mjs')
+      return rabbitmqLatency({ ...options, url: urls.rabbitmq })
+    },
+
+    async bullmq({ options, urls }) {
+      const { bullmqLatency } = await import('./peers/bullmq.mjs')
+      return bullmqLatency({ ...options, url: urls.redis, data: payload(options.bytes) })
+    },
+  },
+  targets: [
+    { of: 'millrace memory', metric: 'p50 at 1000/s', atMost: 0.05 },
+    ...['rabbitmq', 'bullmq'].flatMap((to) => [
+      { of: 'millrace file', to, metric: 'p50 at 1000/s', atMost: 0.5 },
+      { of: 'millrace file', to, metric: 'p99 at 1000/s', atMost: 1 },
+    ]),
+  ],
+}
+
+async function millraceLatency(url, { rates, seconds, concurrency, bytes }) {
+  const mq = await connectMillrace(url)
+  const data = payload(bytes)
+  const queue = mq.queue('bench')
+  const result = await latencies({ rates, seconds }, async (arrived) => {
+    await queue.work(async (job) => arrived(job.data.stamp), { concurrency }).ready
+    return (stamp) => void queue.send({ ...data, stamp })
+  })
+  await mq.close()
+  return result
+}
