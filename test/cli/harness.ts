@@ -1,0 +1,102 @@
+/** Runs command lines in this process, with streams of the test's own, and in a process of their own where that matters. */
+import { spawn } from 'node:child_process'
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough, Readable, Writable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { run } from '../../src/cli/program.ts'
+import { Terminal } from '../../src/cli/terminal.ts'
+
+export interface Ran {
+  readonly code: number
+  readonly output: string
+  readonly errors: string
+}
+
+export interface RunOptions {
+  readonly input?: string | Readable
+  readonly environment?: Record<string, string>
+  readonly interrupted?: AbortSignal
+  /** The input and the error stream are a terminal. */
+  readonly terminal?: boolean
+  /** Called with what is written, as it is written. */
+  readonly onOutput?: (text: string) => void
+}
+
+/** One command line, e.g. `millrace(['send', 'q', '1'], { environment: { MQ_URL } })`. */
+export async function millrace(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const written = { output: '', errors: '' }
+  const input =
+    options.input instanceof Readable ? options.input : Readable.from([Buffer.from(options.input ?? '')])
+  const terminal = new Terminal({
+    input: Object.assign(input, { isTTY: options.terminal === true }),
+    output: sink((chunk) => {
+      written.output += chunk
+      options.onOutput?.(chunk)
+    }),
+    errors: Object.assign(
+      sink((chunk) => (written.errors += chunk)),
+      { isTTY: options.terminal === true },
+    ),
+    environment: options.environment ?? {},
+    interrupted: options.interrupted ?? new AbortController().signal,
+  })
+  const code = await run(argv, terminal)
+  return { code, ...written }
+}
+
+function sink(take: (text: string) => void): Writable {
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      take(chunk.toString())
+      done()
+    },
+  })
+}
+
+/** A data folder of the test's own, and command lines that use it. */
+export async function shell(t: TestContext) {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-cli-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const url = `file:${join(folder, 'data')}`
+  const sh = (line: string | readonly string[], options: RunOptions = {}): Promise<Ran> =>
+    millrace(typeof line === 'string' ? line.split(' ') : line, {
+      ...options,
+      environment: { MQ_URL: url, ...options.environment },
+    })
+  return { folder, url, sh }
+}
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+/** A process of its own. */
+export function spawnMillrace(argv: readonly string[], url: string): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, ['--import', 'tsx', main, ...argv], { env: { ...process.env, MQ_URL: url } })
+}
+
+/** Resolves when the process has ended. */
+export async function ended(child: ChildProcessWithoutNullStreams): Promise<Ran> {
+  const code = new Promise<number>((resolve) => child.once('close', (exit) => resolve(exit ?? -1)))
+  const [output, errors] = await Promise.all([
+    child.stdout.destroyed ? '' : text(child.stdout),
+    text(child.stderr),
+  ])
+  return { code: await code, output, errors }
+}
+
+/** Input that stays open until the test ends it. */
+export function openInput(): PassThrough {
+  return new PassThrough()
+}
+
+/** The lines of some output, each read as JSON. */
+export function jsonLines(output: string): Record<string, unknown>[] {
+  return output
+    .trimEnd()
+    .split('\n')
+    .map((line): Record<string, unknown> => JSON.parse(line))
+}
