@@ -46,6 +46,7 @@ export class Host {
   ): Promise<number> {
     const mq = await this.#connect(options)
     mq.on('warning', (message) => this.terminal.note(`millrace: warning: ${message}`))
+    mq.on('blocked', (reason) => this.terminal.note(`millrace: sending waits: ${reason}`))
     try {
       return await task(mq)
     } finally {
