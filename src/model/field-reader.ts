@@ -25,10 +25,6 @@ export class FieldReader {
     this.#end = bytes.byteLength
   }
 
-  get position(): number {
-    return this.#position
-  }
-
   /** Throws unless everything was read. */
   end(): void {
     if (this.#position !== this.#end) throw malformed(`${this.#end - this.#position} bytes are left over`)
@@ -56,21 +52,6 @@ export class FieldReader {
     return this.#bytes.toString('utf8', at, at + length)
   }
 
-  /** Passes over a value whose length is in one byte. */
-  skipShortString(): void {
-    this.#pass(this.octet())
-  }
-
-  /** Passes over so many bytes. */
-  skip(count: number): void {
-    this.#pass(count)
-  }
-
-  /** Passes over a value whose length is in four bytes. */
-  skipLongString(): void {
-    this.#pass(this.#long())
-  }
-
   /** @param depth 1 for the outermost */
   table(depth: number): FieldTable {
     const outerEnd = this.#enter(depth)
@@ -87,19 +68,6 @@ export class FieldReader {
     }
     this.#end = outerEnd
     return table
-  }
-
-  /** Passes over one field: its name, which is given, and its value. */
-  skipField(): string {
-    const name = this.shortString()
-    const type = this.octet()
-    this.#pass(fixedSizes[type] ?? this.#lengthOf(type))
-    return name
-  }
-
-  #lengthOf(type: number): number {
-    if (type !== 0x53 && type !== 0x78 && type !== 0x46 && type !== 0x41) throw unknownType(type)
-    return this.#long()
   }
 
   #array(depth: number): readonly FieldValue[] {
@@ -221,24 +189,6 @@ export class FieldReader {
     this.#position = at + count
     return at
   }
-}
-
-/** The size of a value by its type letter, for those that have no length of their own. */
-const fixedSizes: Readonly<Record<number, number>> = {
-  0x62: 1, // b
-  0x42: 1, // B
-  0x74: 1, // t
-  0x73: 2, // s
-  0x75: 2, // u
-  0x49: 4, // I
-  0x69: 4, // i
-  0x66: 4, // f
-  0x44: 5, // D
-  0x6c: 8, // l
-  0x4c: 8, // L
-  0x64: 8, // d
-  0x54: 8, // T
-  0x56: 0, // V
 }
 
 function truncated(): MillraceError {
