@@ -1,0 +1,184 @@
+/**
+ * Dead-lettering: what was rejected, expired, overflowed or came back too often goes to the queue's dead-letter exchange
+ * as a new message with its history in `x-death`, in RabbitMQ's layout (https://www.rabbitmq.com/docs/dlx).
+ *
+ * It is one record with the departure from the old queue: at a crash the message is in exactly one of the two.
+ */
+import type { Entry } from '../model/entry.ts'
+import { isFieldArray } from '../model/field-value.ts'
+import type { FieldTable, FieldValue } from '../model/field-value.ts'
+import { Message } from '../model/message.ts'
+import type { Properties } from '../model/properties.ts'
+import { enterQueues } from './enter.ts'
+import { refuses } from './fullness.ts'
+import type { Kernel } from './kernel.ts'
+import type { Queue } from './queue.ts'
+import { routingKeysOf } from './routing-keys.ts'
+
+export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
+
+export interface Death {
+  readonly reason: DeathReason
+  readonly nowMs: number
+  /** What the handler that gave it up said. */
+  readonly account?: { readonly reason: string; readonly error: string | undefined } | undefined
+}
+
+/** The entry, taken out of its queue's counts, leaves for the dead-letter exchange, or for good where there is none. */
+export function deadLetter(kernel: Kernel, queue: Queue, entry: Entry, death: Death): void {
+  if (queue.settings.deadLetterExchange === undefined) {
+    countDeath(kernel, queue, death, false)
+    queue.leave(entry)
+    return
+  }
+  const message = deadMessage(queue, entry.message, entry.deliveryCount, death)
+  const targets = deadLetterTargets(queue, message, entry.bodyBytes, death)
+  countDeath(kernel, queue, death, targets.length > 0)
+  if (targets.length === 0) {
+    queue.leave(entry)
+    return
+  }
+  enterQueues(kernel, targets, {
+    message,
+    bodyBytes: entry.bodyBytes,
+    publishedAtMs: entry.publishedAtMs,
+    persistent: !entry.transient || message.properties.deliveryMode === 2,
+    priority: message.properties.priority ?? 0,
+    key: entry.key,
+    ttlMs: Infinity,
+    delayMs: 0,
+    supersedes: entry,
+    nowMs: death.nowMs,
+  })
+  queue.vanish(entry)
+}
+
+/** As `deadLetter`, for a message that its queue refused: it never entered. */
+export function deadLetterRefused(
+  kernel: Kernel,
+  queue: Queue,
+  refused: { message: Message; bodyBytes: number; persistent: boolean; key: string; nowMs: number },
+): void {
+  if (queue.settings.deadLetterExchange === undefined) return
+  const death: Death = { reason: 'maxlen', nowMs: refused.nowMs }
+  const message = deadMessage(queue, refused.message, 0, death)
+  const targets = deadLetterTargets(queue, message, refused.bodyBytes, death)
+  if (targets.length === 0) return
+  countDeath(kernel, queue, death, true)
+  enterQueues(kernel, targets, {
+    message,
+    bodyBytes: refused.bodyBytes,
+    publishedAtMs: refused.nowMs,
+    persistent: refused.persistent,
+    priority: message.properties.priority ?? 0,
+    key: refused.key,
+    ttlMs: Infinity,
+    delayMs: 0,
+    supersedes: undefined,
+    nowMs: refused.nowMs,
+  })
+}
+
+function countDeath(kernel: Kernel, queue: Queue, death: Death, stored: boolean): void {
+  if (stored) {
+    queue.counters.deadLettered += 1
+    kernel.counters.deadLettered += 1
+  } else if (death.reason !== 'expired') {
+    queue.counters.dropped += 1
+    kernel.counters.dropped += 1
+  }
+}
+
+/**
+ * Where it goes: without the queues that are full, and those that it would reach over and over with nobody having rejected
+ * it.
+ */
+function deadLetterTargets(queue: Queue, message: Message, bodyBytes: number, death: Death): Queue[] {
+  const exchange = queue.vhost.exchanges.get(message.exchange)
+  if (exchange === undefined) return []
+  const targets = queue.vhost.route(exchange, message, routingKeysOf(message))
+  const deaths = death.reason === 'rejected' ? [] : deathsOf(message.properties.headers)
+  return targets.filter((target) => !refuses(target, bodyBytes) && !isCycle(target.name, deaths))
+}
+
+function isCycle(queueName: string, deaths: readonly FieldTable[]): boolean {
+  const last = deaths.findIndex((death) => death['queue'] === queueName)
+  if (last < 0) return false
+  return deaths.slice(0, last + 1).every((death) => death['reason'] !== 'rejected')
+}
+
+function deadMessage(queue: Queue, message: Message, deliveryCount: number, death: Death): Message {
+  const settings = queue.settings
+  const properties = message.properties
+  const headers = properties.headers ?? {}
+  const routingKey = settings.deadLetterRoutingKey
+  const withDeath: Record<string, FieldValue> = { ...headers, ...deathHeaders(queue, message, death) }
+  if (routingKey !== undefined) delete withDeath['CC']
+  if (death.account !== undefined) {
+    withDeath['x-millrace-reason'] = death.account.reason
+    withDeath['x-millrace-attempts'] = deliveryCount + 1
+    if (death.account.error !== undefined) withDeath['x-millrace-error'] = death.account.error
+  }
+  const { expiration: _expiration, ...rest } = properties
+  const dead: Properties = { ...rest, headers: withDeath }
+  return Message.of(settings.deadLetterExchange ?? '', routingKey ?? message.routingKey, dead, message.body)
+}
+
+function deathHeaders(queue: Queue, message: Message, death: Death): Record<string, FieldValue> {
+  const properties = message.properties
+  const headers = properties.headers ?? {}
+  const deaths = deathsOf(headers)
+  const same = deaths.findIndex((other) => other['queue'] === queue.name && other['reason'] === death.reason)
+  const latest: FieldTable = same >= 0 ? recount(deaths[same]!) : newDeath(queue, message, death)
+  const result: Record<string, FieldValue> = {
+    'x-death': [latest, ...deaths.filter((_death, index) => index !== same)],
+    'x-last-death-reason': death.reason,
+    'x-last-death-queue': queue.name,
+    'x-last-death-exchange': message.exchange,
+  }
+  if (!Object.hasOwn(headers, 'x-first-death-reason')) {
+    result['x-first-death-reason'] = death.reason
+    result['x-first-death-queue'] = queue.name
+    result['x-first-death-exchange'] = message.exchange
+  }
+  return result
+}
+
+function newDeath(queue: Queue, message: Message, death: Death): FieldTable {
+  const properties = message.properties
+  const carbonCopies = properties.headers?.['CC']
+  const keys: FieldValue[] = [message.routingKey]
+  if (carbonCopies !== undefined && isFieldArray(carbonCopies)) keys.push(...carbonCopies)
+  const table: Record<string, FieldValue> = {
+    count: 1n,
+    reason: death.reason,
+    queue: queue.name,
+    time: new Date(Math.floor(death.nowMs / 1000) * 1000),
+    exchange: message.exchange,
+    'routing-keys': keys,
+  }
+  if (properties.expiration !== undefined) table['original-expiration'] = properties.expiration
+  return table
+}
+
+function recount(death: FieldTable): FieldTable {
+  const count = death['count']
+  const before = typeof count === 'bigint' || typeof count === 'number' ? BigInt(count) : 0n
+  return { ...death, count: before + 1n }
+}
+
+/** The deaths on record, newest first; a client's own header of that name that is no such list counts as none. */
+function deathsOf(headers: FieldTable | undefined): readonly FieldTable[] {
+  const deaths = headers !== undefined && Object.hasOwn(headers, 'x-death') ? headers['x-death'] : undefined
+  return deaths !== undefined && isFieldArray(deaths) ? deaths.filter(isTable) : []
+}
+
+function isTable(value: FieldValue): value is FieldTable {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Uint8Array) &&
+    !(value instanceof Date)
+  )
+}

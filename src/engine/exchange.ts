@@ -1,0 +1,57 @@
+/** An exchange: its declaration and its bindings. */
+import type { ExchangeSettings } from '../model/arguments.ts'
+import type { FieldTable } from '../model/field-value.ts'
+import type { ExchangeKind } from '../model/record.ts'
+import { Router } from '../routing/router.ts'
+import type { Queue } from './queue.ts'
+import type { VirtualHost } from './virtual-host.ts'
+
+export interface ExchangeDeclaration {
+  readonly name: string
+  readonly kind: ExchangeKind
+  readonly durable: boolean
+  readonly autoDelete: boolean
+  /** Takes messages from other exchanges only. */
+  readonly internal: boolean
+  readonly arguments: FieldTable
+  readonly settings: ExchangeSettings
+}
+
+export class Exchange {
+  readonly vhost: VirtualHost
+  readonly name: string
+  readonly kind: ExchangeKind
+  readonly durable: boolean
+  readonly autoDelete: boolean
+  readonly internal: boolean
+  readonly arguments: FieldTable
+  /** Takes what this one routes nowhere. */
+  readonly alternate: string | undefined
+  /** The nameless one: every queue is bound to it by its name. */
+  readonly isDefault: boolean
+  readonly router: Router<Queue | Exchange>
+  /** The exchanges with a binding to it. */
+  readonly sources: Set<Exchange>
+  /** The number of the last route that reached it; a RouteSet's own. */
+  routeMark: number
+
+  constructor(vhost: VirtualHost, declaration: ExchangeDeclaration) {
+    this.vhost = vhost
+    this.name = declaration.name
+    this.kind = declaration.kind
+    this.durable = declaration.durable
+    this.autoDelete = declaration.autoDelete
+    this.internal = declaration.internal
+    this.arguments = declaration.arguments
+    this.alternate = declaration.settings.alternateExchange
+    this.isDefault = declaration.name === ''
+    this.router = new Router(declaration.kind)
+    this.sources = new Set()
+    this.routeMark = 0
+  }
+
+  /** Its declaration survives a restart. */
+  get persistent(): boolean {
+    return this.durable
+  }
+}

@@ -1,0 +1,23 @@
+/** Overflow: a queue that holds more than its maximum drops from its head. What it drops may overflow the next one. */
+import { deadLetter } from './dead-letter.ts'
+import { overflows } from './fullness.ts'
+import { takeOldest } from './head.ts'
+import type { Kernel } from './kernel.ts'
+
+/** Drops what is too much in the queues that were marked, as far as the work allows. True when there is more. */
+export function dropOverflow(kernel: Kernel, nowMs: number): boolean {
+  for (let queue = kernel.overflowing.shift(); queue !== undefined; queue = kernel.overflowing.shift()) {
+    queue.overflowing = false
+    while (!queue.deleted && overflows(queue)) {
+      if (kernel.work <= 0) {
+        kernel.markOverflowing(queue)
+        return true
+      }
+      kernel.work -= 1
+      const entry = takeOldest(queue)
+      if (entry === undefined) break
+      deadLetter(kernel, queue, entry, { reason: 'maxlen', nowMs })
+    }
+  }
+  return false
+}

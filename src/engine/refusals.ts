@@ -1,0 +1,44 @@
+/** The engine's refusals in RabbitMQ's words, which clients and their tests match. */
+import { describeResource } from '../model/arguments.ts'
+import { MillraceError } from '../model/errors.ts'
+
+interface Named {
+  readonly name: string
+  readonly vhost: string
+}
+
+export function notFound(kind: 'queue' | 'exchange', where: Named): MillraceError {
+  return new MillraceError('NOT_FOUND', `no ${describeResource(kind, where)}`)
+}
+
+export function inUse(kind: 'queue' | 'exchange', where: Named): MillraceError {
+  return new MillraceError('PRECONDITION_FAILED', `${describeResource(kind, where)} in use`)
+}
+
+export function notEmpty(where: Named): MillraceError {
+  return new MillraceError('PRECONDITION_FAILED', `${describeResource('queue', where)} is not empty`)
+}
+
+export function reserved(kind: 'queue' | 'exchange', name: string): MillraceError {
+  return new MillraceError('ACCESS_REFUSED', `${kind} name '${name}' contains reserved prefix 'amq.*'`)
+}
+
+export function defaultExchangeRefused(): MillraceError {
+  return new MillraceError('ACCESS_REFUSED', 'operation not permitted on the default exchange')
+}
+
+export function locked(where: Named): MillraceError {
+  return new MillraceError(
+    'RESOURCE_LOCKED',
+    `cannot obtain exclusive access to locked ${describeResource('queue', where)}. It could be originally ` +
+      'declared on another connection or the exclusive property value does not match that of the original declaration.',
+  )
+}
+
+export function exclusivelyUsed(where: Named): MillraceError {
+  return new MillraceError('ACCESS_REFUSED', `${describeResource('queue', where)} in exclusive use`)
+}
+
+export function tooMany(what: string, limit: number): MillraceError {
+  return new MillraceError('LIMIT_REACHED', `there are ${limit} ${what} already, the most that is allowed`)
+}

@@ -1,0 +1,107 @@
+/** Restoring: what a store recovered becomes the engine's state again. Of entries only their counts: nothing is in memory. */
+import { assert } from '../std/assert.ts'
+import { emptyFieldTable } from '../model/field-value.ts'
+import { describeResource, parseQueueArguments } from '../model/arguments.ts'
+import type { BindingFacts, Definition, RecoveredQueue } from '../model/record.ts'
+import type { Kernel } from './kernel.ts'
+import { Queue } from './queue.ts'
+import { addQueue, bind, declareExchange, deleteExchange, removeQueue, unbind } from './topology.ts'
+import type { VirtualHost } from './virtual-host.ts'
+
+/** What restoring needs of the engine. */
+export interface Restoring {
+  readonly kernel: Kernel
+  readonly vhosts: ReadonlyMap<string, VirtualHost>
+  declareVhost(name: string): void
+  deleteVhost(name: string): void
+}
+
+/** Applies one fact; facts about what is gone change nothing. */
+export function restoreDefinition(into: Restoring, fact: Definition): void {
+  const { kernel } = into
+  switch (fact.type) {
+    case 'vhost.declared':
+      return into.declareVhost(fact.vhost)
+    case 'vhost.deleted':
+      return into.deleteVhost(fact.vhost)
+    case 'exchange.declared': {
+      const vhost = into.vhosts.get(fact.vhost)
+      if (vhost !== undefined) declareExchange(kernel, vhost, { ...fact, durable: true })
+      return
+    }
+    case 'exchange.deleted': {
+      const vhost = into.vhosts.get(fact.vhost)
+      if (vhost !== undefined) deleteExchange(kernel, vhost, fact.name, { ifUnused: false })
+      return
+    }
+    case 'queue.declared':
+      return restoreQueue(into, fact)
+    case 'queue.deleted': {
+      const queue = kernel.queues.get(fact.id)
+      if (queue !== undefined) removeQueue(kernel, queue)
+      return
+    }
+    case 'queue.paused': {
+      const queue = kernel.queues.get(fact.id)
+      if (queue !== undefined) queue.paused = fact.paused
+      return
+    }
+    case 'bound':
+      return restoreBinding(into, fact, bind)
+    case 'unbound':
+      return restoreBinding(into, fact, unbind)
+    case 'deduplicated': {
+      kernel.queues.get(fact.queueId)?.rememberKey(fact)
+      return
+    }
+  }
+}
+
+/** Counts the entries that were found of a queue. */
+export function restoreEntries(kernel: Kernel, found: RecoveredQueue): void {
+  const queue = kernel.queues.get(found.queueId)
+  assert(queue !== undefined, 'entries are recovered for queues that exist')
+  for (const { lane, count, bodyBytes } of found.lanes) {
+    if (count === 0) continue
+    queue.lane(lane).restore(count, bodyBytes)
+    queue.readyMessages += count
+    queue.readyBytes += bodyBytes
+    // The heads may have a time to live that nobody knows of yet: have them read.
+    if (queue.messageTtlMs !== Infinity) queue.expectExpiry(0)
+  }
+  const { seqs, dueAtMs, bodyBytes } = found.delayed
+  if (seqs.length > 0) {
+    queue.delayed.restore(seqs, dueAtMs, bodyBytes)
+    kernel.schedule(queue, queue.delayed.nextDueMs())
+  }
+  for (const { seq, key } of found.heldKeys) queue.restoreKey(key, seq)
+  if (queue.limited && queue.isOverLimit) kernel.markOverflowing(queue)
+}
+
+function restoreQueue(into: Restoring, fact: Definition & { type: 'queue.declared' }): void {
+  const { kernel } = into
+  const vhost = into.vhosts.get(fact.vhost)
+  if (vhost === undefined || vhost.queues.has(fact.name)) return
+  const { id, name, autoDelete, arguments: table } = fact
+  const settings = parseQueueArguments(table, describeResource('queue', { name, vhost: vhost.name }))
+  const declaration = { name, durable: true, autoDelete, arguments: table, settings, ownerConnectionId: 0 }
+  // Used last at a time that nobody knows: its `x-expires` begins with the first advance.
+  const queue = new Queue(kernel, vhost, id, declaration, -1)
+  addQueue(kernel, queue)
+  if (settings.expiresMs !== Infinity) kernel.schedule(queue, 0)
+  if (id >= kernel.nextQueueId) kernel.nextQueueId = id + 1
+}
+
+function restoreBinding(into: Restoring, facts: BindingFacts, change: typeof bind): void {
+  const vhost = into.vhosts.get(facts.vhost)
+  if (vhost === undefined || !vhost.exchanges.has(facts.source)) return
+  const destinations = facts.destinationType === 'queue' ? vhost.queues : vhost.exchanges
+  const destination = destinations.get(facts.destination)
+  if (destination === undefined) return
+  change(into.kernel, vhost, {
+    source: facts.source,
+    destination,
+    routingKey: facts.routingKey,
+    arguments: facts.arguments ?? emptyFieldTable,
+  })
+}
