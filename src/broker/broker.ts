@@ -10,9 +10,10 @@
  */
 import { assert } from '../std/assert.ts'
 import { Emitter } from '../std/emitter.ts'
-import { Engine } from '../engine/engine.ts'
+import { Engine, silentJournal } from '../engine/engine.ts'
 import type { LaneRequest, Pager, SeqsRequest } from '../engine/pager.ts'
-import type { Session, SessionSink } from '../engine/session.ts'
+import type { Session } from '../engine/session.ts'
+import type { SessionSink } from '../engine/sink.ts'
 import type { VirtualHost } from '../engine/virtual-host.ts'
 import type { Entry } from '../model/entry.ts'
 import { ClosedError, MillraceError } from '../model/errors.ts'
@@ -23,7 +24,14 @@ import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
 import { defaultLimits } from './limits.ts'
 import type { BrokerLimits } from './limits.ts'
-import { silentJournal } from './silent-journal.ts'
+
+// What an adapter handles besides the broker itself.
+export type { EngineDelivery } from '../engine/delivery.ts'
+export type { Session } from '../engine/session.ts'
+export type { Queue } from '../engine/queue.ts'
+export type { PublishExtras, PublishOutcome } from '../engine/publish.ts'
+export { persistentPublish, transientPublish } from '../engine/publish.ts'
+export type { VirtualHost } from '../engine/virtual-host.ts'
 
 export interface BrokerOptions {
   /** An opened store and what it recovered; none for memory only. */
@@ -87,7 +95,7 @@ export class Broker {
     const journal: Journal = this.#store ?? silentJournal
     this.engine = new Engine({
       journal,
-      newName: options.newName,
+      name: options.newName,
       ...(this.#store !== undefined && { pager: this.#pager(this.#store) }),
     })
     if (options.storage !== undefined) this.#restore(options.storage)
@@ -148,6 +156,11 @@ export class Broker {
       this.wake()
     }
     return this.#turn.promise
+  }
+
+  /** Resolves in a later turn. */
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.clock.soon(resolve))
   }
 
   /** As `whenDurable`, resolving with true; in memory at once. */
@@ -211,7 +224,7 @@ export class Broker {
 
   #restore(storage: NonNullable<BrokerOptions['storage']>): void {
     const { store, recovered, warnings } = storage
-    this.engine.restore(recovered, this.nowMs())
+    this.engine.restore(recovered)
     store.attach({ snapshot: () => this.engine.snapshot() })
     store.onSynced = () => this.review()
     store.onState = (state, error) => this.#stored(state, error)

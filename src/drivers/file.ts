@@ -7,7 +7,7 @@ import type { BrokerLimits } from '../broker/limits.ts'
 import type { Driver } from '../client/driver.ts'
 import { ValidationError } from '../model/errors.ts'
 import type { Disk } from '../store/disk.ts'
-import { openNodeDisk } from '../store/node-disk.ts'
+import { NodeDisk } from '../store/node-disk.ts'
 import { Store } from '../store/store.ts'
 import type { StoreOptions } from '../store/store.ts'
 import { InProcessDriver } from './in-process.ts'
@@ -32,7 +32,7 @@ export interface FileOptions {
 export function fileDriver(url: string, options: FileOptions = {}): Driver {
   const { folder, sync } = parse(url)
   const open = async (): Promise<Broker> => {
-    const disk = options.disk ?? (await openNodeDisk(folder))
+    const disk = options.disk ?? new NodeDisk(folder)
     const storage = await Store.open(disk, { ...options.store, ...(sync !== undefined && { sync }) })
     return new Broker({
       storage,

@@ -2,7 +2,7 @@
  * One delivery of an engine in this process. It is also the message it delivers: one object per message instead of two
  * (benchmark P1).
  */
-import type { EngineDelivery } from '../engine/session.ts'
+import type { EngineDelivery } from '../broker/broker.ts'
 import type { Body } from '../model/message.ts'
 import type { Properties } from '../model/properties.ts'
 import type { Delivery, Outcome, Outgoing, Received } from '../client/driver.ts'
@@ -13,13 +13,11 @@ const no = Promise.resolve(false)
 export class InProcessDelivery implements Delivery, Received {
   readonly #driver: InProcessDriver
   readonly #delivery: EngineDelivery
-  readonly attempt: number
   #settled = false
 
   constructor(driver: InProcessDriver, delivery: EngineDelivery) {
     this.#driver = driver
     this.#delivery = delivery
-    this.attempt = delivery.entry.deliveryCount + 1
   }
 
   get message(): Received {
@@ -28,6 +26,10 @@ export class InProcessDelivery implements Delivery, Received {
 
   get queue(): string {
     return this.#delivery.queue.name
+  }
+
+  get attempt(): number {
+    return this.#delivery.attempt
   }
 
   get consumerTag(): string {
@@ -83,13 +85,13 @@ export class InProcessDelivery implements Delivery, Received {
         held = session.settleAck(tag)
         break
       case 'retry':
-        held = session.settleRetry(tag, outcome.delayMs, nowMs, outcome.error)
+        held = session.settleRetry(tag, outcome.delayMs, nowMs)
         break
       case 'release':
         held = session.settleRelease(tag, outcome.delayMs ?? 0, nowMs)
         break
       case 'dead':
-        held = session.settleDead(tag, outcome.reason, nowMs, outcome.error)
+        held = session.settleDead(tag, outcome, nowMs)
         break
     }
     driver.settledOne()

@@ -1,8 +1,9 @@
 /** A topology of the port as declarations of the engine. Everything is checked before anything is changed. */
 import { ConflictError, MillraceError } from '../model/errors.ts'
+import { parseExchangeArguments, parseQueueArguments } from '../model/arguments.ts'
 import type { FieldTable } from '../model/field-table.ts'
-import type { Session } from '../engine/session.ts'
-import type { VirtualHost } from '../engine/virtual-host.ts'
+import { assertExchangeName, assertQueueName, assertRoutingKey } from '../model/names.ts'
+import type { Session, VirtualHost } from '../broker/broker.ts'
 import type { BindingSpec, ExchangeSpec, QueueSpec, Topology } from '../client/driver.ts'
 
 /** @throws ConflictError, ValidationError, MillraceError NOT_FOUND (of a binding's ends), RESOURCE_LOCKED */
@@ -12,46 +13,64 @@ export function applyTopology(apply: {
   nowMs: number
   topology: Topology
 }): void {
-  const { session, vhost, nowMs, topology } = apply
+  const { session, nowMs, topology } = apply
   const { exchanges = [], queues = [], bindings = [] } = topology
   try {
-    for (const exchange of exchanges) session.checkExchange(exchangeDeclaration(exchange))
-    for (const queue of queues) session.checkQueue(queueDeclaration(queue))
-    for (const binding of bindings) checkEnds(vhost, topology, binding)
+    check(apply)
     for (const exchange of exchanges) session.declareExchange(exchangeDeclaration(exchange))
     for (const queue of queues) session.declareQueue(queueDeclaration(queue), nowMs)
     for (const binding of bindings) {
-      const facts = bindingFacts(binding)
-      if (binding.destinationType === 'exchange') session.bindExchange(facts)
-      else session.bindQueue(facts, nowMs)
+      if (binding.destinationType === 'exchange') session.bindExchange(exchangeTerms(binding))
+      else session.bindQueue(queueTerms(binding))
     }
   } catch (error) {
     throw asConflict(error)
   }
 }
 
+/** What exists is compared (declaring it changes nothing), what does not is read. */
+function check(apply: { session: Session; vhost: VirtualHost; nowMs: number; topology: Topology }): void {
+  const { session, vhost, nowMs, topology } = apply
+  for (const exchange of topology.exchanges ?? []) {
+    assertExchangeName(exchange.name)
+    const declaration = exchangeDeclaration(exchange)
+    if (vhost.exchanges.has(exchange.name)) session.declareExchange(declaration)
+    else parseExchangeArguments(declaration.arguments, exchange.name)
+  }
+  for (const queue of topology.queues ?? []) {
+    assertQueueName(queue.name)
+    const declaration = queueDeclaration(queue)
+    if (vhost.queues.has(queue.name)) session.declareQueue(declaration, nowMs)
+    else parseQueueArguments(declaration.arguments, queue.name)
+  }
+  for (const binding of topology.bindings ?? []) {
+    assertRoutingKey(binding.routingKey)
+    checkEnds(vhost, topology, binding)
+  }
+}
+
 /** What is missing is no error. */
 export function removeTopology(remove: {
   session: Session
-  nowMs: number
+  vhost: VirtualHost
   topology: Topology
   ifEmpty: boolean
 }): void {
-  const { session, nowMs, topology, ifEmpty } = remove
+  const { session, vhost, topology, ifEmpty } = remove
   const { exchanges = [], queues = [], bindings = [] } = topology
   for (const binding of bindings) {
-    const facts = bindingFacts(binding)
-    if (binding.destinationType === 'exchange') session.unbindExchange(facts)
-    else session.unbindQueue(facts)
+    if (!vhost.exchanges.has(binding.source)) continue
+    const toExchange = binding.destinationType === 'exchange'
+    if (toExchange && vhost.exchanges.has(binding.destination)) session.unbindExchange(exchangeTerms(binding))
+    if (!toExchange && vhost.queues.has(binding.destination)) session.unbindQueue(queueTerms(binding))
   }
-  for (const queue of queues) session.deleteQueue({ name: queue.name, ifUnused: false, ifEmpty }, nowMs)
-  for (const exchange of exchanges) session.deleteExchange({ name: exchange.name, ifUnused: false })
+  for (const queue of queues) session.deleteQueue(queue.name, { ifEmpty })
+  for (const exchange of exchanges) session.deleteExchange(exchange.name)
 }
 
 function queueDeclaration(spec: QueueSpec) {
   return {
     name: spec.name,
-    passive: false,
     durable: spec.durable ?? true,
     exclusive: spec.exclusive ?? false,
     autoDelete: spec.autoDelete ?? false,
@@ -79,16 +98,23 @@ function queueArguments(spec: QueueSpec): FieldTable {
 function exchangeDeclaration(spec: ExchangeSpec) {
   return {
     name: spec.name,
-    type: spec.kind,
-    passive: false,
+    kind: spec.kind,
     durable: spec.durable ?? true,
     autoDelete: spec.autoDelete ?? false,
-    internal: false,
     arguments: spec.alternate === undefined ? {} : { 'alternate-exchange': spec.alternate },
   }
 }
 
-function bindingFacts(spec: BindingSpec) {
+function queueTerms(spec: BindingSpec) {
+  return {
+    queue: spec.destination,
+    exchange: spec.source,
+    routingKey: spec.routingKey,
+    arguments: spec.arguments ?? {},
+  }
+}
+
+function exchangeTerms(spec: BindingSpec) {
   return {
     source: spec.source,
     destination: spec.destination,

@@ -3,12 +3,19 @@
  * engine. `memory:` and `file:` differ only in the broker they are given.
  */
 import { Emitter } from '../std/emitter.ts'
-import type { Broker, Holder } from '../broker/broker.ts'
+import { persistentPublish, transientPublish } from '../broker/broker.ts'
+import type {
+  Broker,
+  EngineDelivery,
+  Holder,
+  PublishExtras,
+  PublishOutcome,
+  Queue,
+  Session,
+  VirtualHost,
+} from '../broker/broker.ts'
 import { ClosedError, MillraceError, ValidationError } from '../model/errors.ts'
 import { bodyLength, Message } from '../model/message.ts'
-import type { EngineDelivery, Session } from '../engine/session.ts'
-import type { PublishExtras, PublishOutcome } from '../engine/publish.ts'
-import type { VirtualHost } from '../engine/virtual-host.ts'
 import type {
   BrowseOptions,
   Capabilities,
@@ -40,6 +47,12 @@ export interface InProcessOptions {
   readonly acquire: (signal?: AbortSignal) => Promise<Lease>
 }
 
+/** A timer's longest time. */
+const keepAliveMs = 2_147_483_647
+
+/** Entries looked at in one go. */
+const pageSize = 1_000
+
 const stored: PublishResult = Object.freeze({ type: 'stored' })
 const dropped: PublishResult = Object.freeze({ type: 'dropped' })
 const unroutable: PublishResult = Object.freeze({ type: 'unroutable' })
@@ -57,6 +70,8 @@ export class InProcessDriver implements Driver, Holder {
     string,
     { sink: (delivery: Delivery) => void; onCancelled: (() => void) | undefined }
   >()
+  /** A consumer waits for messages, so the process does not end by itself. */
+  #keepAlive: NodeJS.Timeout | undefined
   #nextTag = 1
   #unsettled = 0
   #settledAll: (() => void) | undefined
@@ -96,8 +111,8 @@ export class InProcessDriver implements Driver, Holder {
   }
 
   async undeclare(topology: Topology, options: { ifEmpty?: boolean } = {}): Promise<void> {
-    const { broker, session } = this.#parts()
-    removeTopology({ session, nowMs: broker.nowMs(), topology, ifEmpty: options.ifEmpty ?? false })
+    const { broker, session, vhost } = this.#parts()
+    removeTopology({ session, vhost, topology, ifEmpty: options.ifEmpty ?? false })
     broker.wake()
     await broker.whenDurable()
   }
@@ -120,16 +135,19 @@ export class InProcessDriver implements Driver, Holder {
   ): Promise<Consumer> {
     const { broker, session } = this.#parts()
     const tag = `${this.#connectionId}.${this.#nextTag++}`
-    session.consume({
-      queue,
-      tag,
-      noAck: false,
-      exclusive: options.exclusive ?? false,
-      arguments: options.priority === undefined ? {} : { 'x-priority': options.priority },
-      prefetch: options.prefetch,
-      nowMs: broker.nowMs(),
-    })
+    session.consume(
+      {
+        queue,
+        tag,
+        noAck: false,
+        exclusive: options.exclusive ?? false,
+        arguments: options.priority === undefined ? {} : { 'x-priority': options.priority },
+        prefetch: options.prefetch,
+      },
+      broker.nowMs(),
+    )
     this.#consumers.set(tag, { sink, onCancelled: options.onCancelled })
+    this.#keepAlive ??= setInterval(() => undefined, keepAliveMs)
     broker.wake()
     return {
       setPrefetch: (prefetch) => {
@@ -137,7 +155,7 @@ export class InProcessDriver implements Driver, Holder {
         broker.wake()
       },
       cancel: async () => {
-        if (!this.#consumers.delete(tag) || this.#closed !== undefined) return
+        if (!this.#forgetConsumer(tag) || this.#closed !== undefined) return
         session.cancel(tag, broker.nowMs())
         broker.wake()
         await broker.whenDurable()
@@ -147,7 +165,7 @@ export class InProcessDriver implements Driver, Holder {
 
   async stats(name: string): Promise<QueueStats> {
     const { broker } = this.#parts()
-    return this.#queue(name).stats(broker.nowMs())
+    return statsOf(this.#queue(name), broker.nowMs())
   }
 
   async queues(): Promise<readonly string[]> {
@@ -161,7 +179,7 @@ export class InProcessDriver implements Driver, Holder {
 
   async purge(name: string, state: 'ready' | 'delayed' | 'all' = 'ready'): Promise<number> {
     const { broker } = this.#parts()
-    const count = this.#queue(name).purge(state, broker.nowMs())
+    const count = broker.engine.purge(this.#queue(name), state)
     broker.wake()
     await broker.whenDurable()
     return count
@@ -170,14 +188,19 @@ export class InProcessDriver implements Driver, Holder {
   async cancelDelayed(name: string, messageId: string): Promise<number> {
     const { broker } = this.#parts()
     const queue = this.#queue(name)
-    let count = queue.cancelDelayed(messageId)
-    const paged = queue.pagedDelayed()
-    for (let from = 0; from < paged.length; from += 1_000) {
-      const entries = (await broker.store?.readEntries(paged.slice(from, from + 1_000))) ?? []
+    let count = broker.engine.cancelDelayed(queue, messageId)
+    let afterSeq = 0
+    while (queue.delayed.pagedLength > 0 && broker.store !== undefined) {
+      const entries = await broker.store.readDelayed({ queueId: queue.id, afterSeq, limit: pageSize })
       for (const entry of entries) {
-        if (entry.message.properties.messageId === messageId && queue.cancelDelayedEntry(entry)) count += 1
+        const named = entry.message.properties.messageId === messageId
+        if (named && broker.engine.cancelDelayedEntry(queue, entry)) count += 1
       }
+      const last = entries.at(-1)
+      if (last === undefined) break
+      afterSeq = last.seq
     }
+    broker.wake()
     await broker.whenDurable()
     return count
   }
@@ -188,20 +211,20 @@ export class InProcessDriver implements Driver, Holder {
     options: { limit?: number; signal?: AbortSignal } = {},
   ): Promise<number> {
     const { broker } = this.#parts()
-    const source = this.#queue(from)
-    const target = this.#queue(to)
-    let left = Math.min(options.limit ?? Infinity, source.ready)
-    let moved = 0
-    while (left > 0) {
+    const route = { from: this.#queue(from), to: this.#queue(to) }
+    let left = Math.min(options.limit ?? Infinity, route.from.readyMessages)
+    let total = 0
+    for (;;) {
       options.signal?.throwIfAborted()
-      const count = source.moveTo(target, Math.min(left, 1_000), broker.nowMs())
-      moved += count
-      left -= count
+      const { messages, more } = broker.engine.move(route, left, broker.nowMs())
+      total += messages
+      left -= messages
       broker.wake()
       await broker.whenDurable()
-      if (count === 0 && source.ready === 0) break
+      if (!more || left === 0) return total
+      // The rest is being read from disk: that takes turns of the event loop.
+      if (messages === 0) await broker.nextTurn()
     }
-    return moved
   }
 
   async pause(name: string): Promise<void> {
@@ -228,7 +251,7 @@ export class InProcessDriver implements Driver, Holder {
   /** @internal */
   cancelled(tag: string): void {
     const consumer = this.#consumers.get(tag)
-    this.#consumers.delete(tag)
+    this.#forgetConsumer(tag)
     if (consumer?.onCancelled !== undefined) queueMicrotask(consumer.onCancelled)
   }
 
@@ -277,6 +300,15 @@ export class InProcessDriver implements Driver, Holder {
     return this.#publishNow(this.#parts().broker, batch)
   }
 
+  #forgetConsumer(tag: string): boolean {
+    const known = this.#consumers.delete(tag)
+    if (this.#consumers.size === 0) {
+      clearInterval(this.#keepAlive)
+      this.#keepAlive = undefined
+    }
+    return known
+  }
+
   async #publishLater(
     batch: readonly Outgoing[],
     options?: PublishOptions,
@@ -303,7 +335,7 @@ export class InProcessDriver implements Driver, Holder {
 
   async #setPaused(name: string, paused: boolean): Promise<void> {
     const { broker } = this.#parts()
-    this.#queue(name).setPaused(paused)
+    broker.engine.pause(this.#queue(name), paused)
     broker.wake()
     await broker.whenDurable()
   }
@@ -314,6 +346,7 @@ export class InProcessDriver implements Driver, Holder {
     if (lease === undefined || session === undefined) return
     for (const tag of this.#consumers.keys()) session.cancel(tag, lease.broker.nowMs())
     this.#consumers.clear()
+    clearInterval(this.#keepAlive)
     if (this.#unsettled > 0 && drainMs > 0) await this.#drain(drainMs)
     this.#lost?.abort(new ClosedError('The connection was closed'))
     for (const forget of this.#forget) forget()
@@ -329,7 +362,7 @@ export class InProcessDriver implements Driver, Holder {
     clearTimeout(timer)
   }
 
-  #queue(name: string) {
+  #queue(name: string): Queue {
     const queue = this.#parts().vhost.queues.get(name)
     if (queue === undefined)
       throw new MillraceError('NOT_FOUND', `There is no queue ${name}; declare it first`)
@@ -367,20 +400,30 @@ function publishOne(broker: Broker, vhost: VirtualHost, outgoing: Outgoing, nowM
     ) {
       return rejected(headersTooLarge(message.propertyBytes.byteLength, limits.maximumHeaderBytes))
     }
-    return resultOf(vhost.publish(message, extrasOf(outgoing, bytes, limits.maximumDelayMs), nowMs), outgoing)
+    return resultOf(vhost.publish(message, extrasOf(outgoing), nowMs), outgoing)
   } catch (error) {
     if (error instanceof MillraceError) return rejected(error)
     throw error
   }
 }
 
-function extrasOf(outgoing: Outgoing, bodyBytes: number, maximumDelayMs: number): PublishExtras {
-  void bodyBytes
-  const delayMs = outgoing.delayMs ?? 0
-  if (!(delayMs >= 0 && delayMs <= maximumDelayMs)) {
-    throw new ValidationError('INVALID_OPTION', `A delay must be 0 to ${maximumDelayMs} ms, not ${delayMs}`)
+/** The common cases are constants: no object per message. */
+function extrasOf(outgoing: Outgoing): PublishExtras {
+  const { properties, delayMs = 0, ttlMs = Infinity, key = '', dedupe } = outgoing
+  const persistent = properties.deliveryMode !== 1
+  const priority = properties.priority ?? 0
+  const hasHeaders = properties.headers !== undefined
+  if (
+    delayMs === 0 &&
+    ttlMs === Infinity &&
+    key === '' &&
+    dedupe === undefined &&
+    priority === 0 &&
+    !hasHeaders
+  ) {
+    return persistent ? persistentPublish : transientPublish
   }
-  return outgoing
+  return { persistent, priority, mandatory: false, delayMs, ttlMs, key, dedupe, hasHeaders }
 }
 
 function resultOf(outcome: PublishOutcome, outgoing: Outgoing): PublishResult {
@@ -398,6 +441,25 @@ function resultOf(outcome: PublishOutcome, outgoing: Outgoing): PublishResult {
           `The queue is full (routing key '${outgoing.routingKey}'); consume from it, raise its maxLength, or send later`,
         ),
       )
+  }
+}
+
+function statsOf(queue: Queue, nowMs: number): QueueStats {
+  const { published, delivered, acked, retried, deadLettered, expired, dropped } = queue.counters
+  return {
+    ready: queue.readyMessages,
+    unacked: queue.unackedMessages,
+    delayed: queue.delayed.length,
+    consumers: queue.consumers.size,
+    oldestMs: queue.oldestMs(nowMs),
+    paused: queue.paused,
+    published,
+    delivered,
+    acked,
+    retried,
+    deadLettered,
+    expired,
+    dropped,
   }
 }
 

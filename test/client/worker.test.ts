@@ -45,8 +45,9 @@ test('a failed job is tried again after the backoff, its attempt raised, id and 
     })
     const retried: string[] = []
     worker.on('retrying', (_job, error, delayMs) => retried.push(`${error.message} ${delayMs}`))
+    const completed = event(worker, 'completed')
     const { id } = await queue.send('x', { headers: { tenant: 't1' } })
-    await event(worker, 'completed')
+    await completed
     assert.deepEqual(seen, [
       [id, 1, 't1', 'x'],
       [id, 2, 't1', 'x'],
@@ -64,8 +65,9 @@ test('after its attempts a job is dead-lettered once, saying why, and redrive se
       attempts.push(job.attempt)
       if (broken) throw new Error('smtp is down')
     })
+    const died = event(worker, 'dead')
     await queue.send('mail')
-    const [job, error] = (await event(worker, 'dead')) as [Job, Error]
+    const [job, error] = (await died) as [Job, Error]
     assert.equal(job.attempt, 2)
     assert.equal(error.message, 'smtp is down')
     const [dead] = await queue.browse({ state: 'dead' })
@@ -87,8 +89,9 @@ test('a NonRetryableError is dead-lettered at its first attempt', () =>
     const worker = queue.work(() => {
       throw new NonRetryableError('410 gone')
     })
+    const dead = event(worker, 'dead')
     await queue.send(1)
-    const [job] = (await event(worker, 'dead')) as [Job]
+    const [job] = (await dead) as [Job]
     assert.equal(job.attempt, 1)
   }))
 
@@ -98,8 +101,9 @@ test('a handler that throws no Error counts as failed all the same', () =>
     const worker = queue.work(() => {
       throw undefined
     })
+    const dead = event(worker, 'dead')
     await queue.send(1)
-    const [, error] = (await event(worker, 'dead')) as [Job, Error]
+    const [, error] = (await dead) as [Job, Error]
     assert.match(error.message, /threw no Error but undefined/)
   }))
 
@@ -112,12 +116,14 @@ test('a handler that never ends is timed out, its signal aborted, and the next j
       job.signal.addEventListener('abort', () => (aborted = job.signal.reason))
       return new Promise(() => undefined)
     })
+    const dead = event(worker, 'dead')
+    const completed = event(worker, 'completed')
     await queue.send('endless')
     await queue.send('good')
-    const [, error] = (await event(worker, 'dead')) as [Job, Error & { code: string }]
+    const [, error] = (await dead) as [Job, Error & { code: string }]
     assert.equal(error.code, 'TIMEOUT')
     assert.equal((aborted as { code: string }).code, 'TIMEOUT')
-    await event(worker, 'completed')
+    await completed
   }))
 
 test('what comes against the schema is dead-lettered unhandled, and what is sent against it is refused', () =>
@@ -150,7 +156,7 @@ test('concurrency bounds the jobs at once, and can be changed while the worker r
       { concurrency: 3 },
     )
     await queue.sendMany(Array.from({ length: 30 }, (_, n) => n))
-    await event(worker, 'idle')
+    while ((await queue.stats()).acked < 30) await sleep(5)
     assert.equal(most, 3)
     worker.concurrency = 7
     assert.throws(() => (worker.concurrency = 0), { code: 'INVALID_OPTION' })

@@ -1,0 +1,102 @@
+/**
+ * What the promises allow. It is told of every call and every answer, knows nothing of the implementation, and collects
+ * each broken promise.
+ *
+ * A copy is one message in one queue's family: the queue and its dead-letter queue. At any time it is in one place.
+ */
+export interface Copy {
+  readonly family: string
+  readonly id: string
+  readonly key: string
+  /** The publish resolved. */
+  promised: boolean
+  /** Its end was asked for (acked, purged), or is durable. */
+  end: 'no' | 'asked' | 'durable'
+  /** Not to be delivered before. */
+  dueAtMs: number
+  /** In a consumer's hands, in this life of the process. */
+  held: boolean
+  /** Attempts below this are behind it for good. */
+  attemptFloor: number
+  /** Deliveries while draining. */
+  drained: number
+}
+
+export class Oracle {
+  readonly broken: string[] = []
+  readonly #copies = new Map<string, Copy>()
+  deliveries = 0
+
+  get copies(): number {
+    return this.#copies.size
+  }
+
+  published(family: string, id: string, options: { dueAtMs: number; key: string }): Copy {
+    const copy: Copy = {
+      family,
+      id,
+      key: options.key,
+      promised: false,
+      end: 'no',
+      dueAtMs: options.dueAtMs,
+      held: false,
+      attemptFloor: 1,
+      drained: 0,
+    }
+    this.#copies.set(`${family}/${id}`, copy)
+    return copy
+  }
+
+  /** A delivery came. */
+  delivered(family: string, id: string, facts: { attempt: number; nowMs: number; dead: boolean }): Copy | undefined {
+    this.deliveries += 1
+    const copy = this.#copies.get(`${family}/${id}`)
+    if (copy === undefined) {
+      this.#breaks(`${family}/${id} was delivered and never published`)
+      return undefined
+    }
+    const name = `${family}/${id}`
+    if (copy.end === 'durable') this.#breaks(`${name} was delivered after its end was durable`)
+    if (copy.held) this.#breaks(`${name} is in two hands at once`)
+    if (!facts.dead && facts.nowMs < copy.dueAtMs) {
+      this.#breaks(`${name} was delivered ${copy.dueAtMs - facts.nowMs} ms early`)
+    }
+    if (!facts.dead && facts.attempt < copy.attemptFloor) {
+      this.#breaks(`${name}: attempt ${facts.attempt} after ${copy.attemptFloor} was durable`)
+    }
+    if (copy.key !== '' && !facts.dead) this.#checkKey(copy)
+    copy.held = true
+    return copy
+  }
+
+  /** The process died: nobody holds anything, and what was asked for may have happened or not. */
+  crashed(): void {
+    for (const copy of this.#copies.values()) copy.held = false
+  }
+
+  /** Copies of a family that nobody holds. */
+  unheld(family: string): Copy[] {
+    return [...this.#copies.values()].filter((copy) => copy.family === family && !copy.held)
+  }
+
+  /** Everything that was left has been delivered once: whatever is missing was lost. */
+  judge(): void {
+    for (const copy of this.#copies.values()) {
+      const name = `${copy.family}/${copy.id}`
+      if (copy.drained > 1) this.#breaks(`${name} was in ${copy.drained} places at once`)
+      if (copy.promised && copy.end === 'no' && copy.drained === 0) this.#breaks(`${name} was confirmed and is lost`)
+    }
+  }
+
+  #checkKey(copy: Copy): void {
+    for (const other of this.#copies.values()) {
+      if (other !== copy && other.held && other.family === copy.family && other.key === copy.key) {
+        this.#breaks(`${copy.family}: ${other.id} and ${copy.id} of key ${copy.key} are handled at once`)
+      }
+    }
+  }
+
+  #breaks(what: string): void {
+    this.broken.push(what)
+  }
+}
