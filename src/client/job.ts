@@ -1,4 +1,5 @@
 /** A job: one message in a handler's hands. */
+import { setMaxListeners } from 'node:events'
 import { decodeBody } from './codec.ts'
 import type { Delivery, Outcome } from './driver.ts'
 import { validate } from './schema.ts'
@@ -15,6 +16,7 @@ export class Job<Data = unknown> {
   /** @internal */
   readonly delivery: Delivery
   #controller: AbortController | undefined
+  #unfollow: (() => void) | undefined
   #settled = false
 
   /** @internal */
@@ -64,9 +66,9 @@ export class Job<Data = unknown> {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
-      const lost = this.delivery.lost
+      const { lost } = this.delivery
       if (lost.aborted) this.#controller.abort(lost.reason)
-      else lost.addEventListener('abort', () => this.#controller?.abort(lost.reason), { once: true })
+      else if (!this.#settled) this.#follow(lost)
     }
     return this.#controller.signal
   }
@@ -111,6 +113,7 @@ export class Job<Data = unknown> {
   settle(outcome: Outcome): Promise<boolean> {
     if (this.#settled) return Promise.resolve(false)
     this.#settled = true
+    this.#unfollow?.()
     return this.delivery.settle(outcome)
   }
 
@@ -118,6 +121,15 @@ export class Job<Data = unknown> {
   abort(reason: Error): void {
     if (this.#controller === undefined) void this.signal
     this.#controller?.abort(reason)
+  }
+
+  /** `lost` may be one signal for all deliveries of a connection, so a job lets go of it when it is settled. */
+  #follow(lost: AbortSignal): void {
+    const abort = (): void => this.#controller?.abort(lost.reason)
+    // As many listeners as there are jobs at once are no leak.
+    setMaxListeners(0, lost)
+    lost.addEventListener('abort', abort, { once: true })
+    this.#unfollow = () => lost.removeEventListener('abort', abort)
   }
 }
 
