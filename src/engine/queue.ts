@@ -295,10 +295,12 @@ export class Queue {
   /** Drops every ready entry from memory and says how many there were; those on record are the caller's to settle. */
   clearReady(): number {
     const messages = this.readyMessages
-    for (const lane of this.#lanes) lane?.clear()
-    if (this.#keys !== undefined) {
-      for (const entry of this.#keys.takeParked()) this.#kernel.residentBytes -= entry.bodyBytes
+    const keys = this.#keys
+    if (keys !== undefined) {
+      for (const entry of keys.takeParked()) this.#kernel.residentBytes -= entry.bodyBytes
+      for (const lane of this.#lanes) lane?.forEach((entry) => keys.release(entry))
     }
+    for (const lane of this.#lanes) lane?.clear()
     this.readyMessages = 0
     this.readyBytes = 0
     this.#top = 0

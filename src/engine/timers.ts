@@ -17,7 +17,7 @@ export function advanceQueues(kernel: Kernel, nowMs: number): boolean {
     if (advanceQueue(kernel, queue, nowMs)) again.push(queue)
     else if (!queue.deleted) kernel.schedule(queue, nextTimeMs(queue))
   }
-  for (const queue of again) kernel.schedule(queue, nowMs)
+  for (const queue of again) kernel.schedule(queue, Math.min(nowMs, queue.delayed.nextDueMs()))
   return timers.peekKey() <= nowMs
 }
 
