@@ -146,7 +146,6 @@ async function killedRetrying(trial: Trial): Promise<void> {
 async function fiveRestarts(trial: Trial): Promise<void> {
   let driver = await trial.connect()
   trial.needsDurability(driver)
-  trial.needs('restart', 'the harness cannot restart the engine')
   await declareQueue(driver, 'q')
   const confirmed = new Set<string>()
   const acked = new Set<string>()

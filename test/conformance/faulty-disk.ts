@@ -115,6 +115,10 @@ export class FaultyDisk implements Disk {
         this.#assertAlive()
         await file.sync()
       },
+      syncSync: () => {
+        this.#assertAlive()
+        file.syncSync()
+      },
       truncate: async (size) => {
         this.#assertAlive()
         await file.truncate(size)

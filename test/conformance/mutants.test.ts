@@ -282,7 +282,7 @@ async function outcomeOf(engine: EngineUnderTest, rule: number): Promise<string>
   const tests = new Map<string, () => Promise<void>>()
   const results = conformance({
     engine,
-    runner: { test: (name, run) => tests.set(name.slice(0, numberText(rule).length), run) },
+    runner: { test: (name, run) => tests.set(name.split(' ')[0] ?? '', run) },
     patienceMs: 400,
     testTimeoutMs: 5_000,
   })
