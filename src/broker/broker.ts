@@ -76,10 +76,16 @@ export class Broker {
   #unrecorded = false
   #state: State = 'open'
   #failure: Error | undefined
-  #scheduled = false
+  /** A turn of the event loop is coming in which everything is looked at. */
+  #turnComing = false
+  /** A delivery within this turn is coming. */
+  #deliveryComing = false
+  /** Deliveries before the next turn, so that a chain of promises cannot keep others from running. */
+  #deliveriesLeft = 0
   #cancelTimer: (() => void) | undefined
   #timerAtMs = Infinity
-  #turn: { promise: Promise<void>; resolve: () => void } | undefined
+  /** The end of the turn, for those who wait for it. */
+  #end: { promise: Promise<void>; resolve: () => void } | undefined
   #nextConnectionId = 1
   #settledOn: Promise<void> | undefined
   #settled: Promise<boolean> = yes
@@ -135,11 +141,18 @@ export class Broker {
     this.wake()
   }
 
-  /** Something happened that may let the engine deliver or that is due some time: look soon. */
+  /**
+   * Something happened that may let the engine deliver, or that is due some time: deliver as soon as the caller is done,
+   * and look at everything in the next turn.
+   */
   wake(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    this.clock.soon(() => this.#run())
+    if (!this.#turnComing) {
+      this.#turnComing = true
+      this.clock.soon(() => this.#turn())
+    }
+    if (this.#deliveryComing || this.#deliveriesLeft <= 0) return
+    this.#deliveryComing = true
+    queueMicrotask(this.#deliverSoon)
   }
 
   /**
@@ -149,13 +162,13 @@ export class Broker {
   whenDurable(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (this.#store !== undefined) return this.#store.whenSynced()
-    if (this.#turn === undefined) {
+    if (this.#end === undefined) {
       let resolve: () => void = () => undefined
       const promise = new Promise<void>((done) => (resolve = done))
-      this.#turn = { promise, resolve }
+      this.#end = { promise, resolve }
       this.wake()
     }
-    return this.#turn.promise
+    return this.#end.promise
   }
 
   /** Resolves in a later turn. */
@@ -202,7 +215,7 @@ export class Broker {
     this.#state = 'closing'
     this.gate.fail(new ClosedError('The engine was closed while the message waited for room'))
     this.#cancelTimer?.()
-    this.#turn?.resolve()
+    this.#end?.resolve()
     try {
       if (!failed) await this.#store?.close()
       else await this.#store?.close().catch(() => undefined)
@@ -232,18 +245,33 @@ export class Broker {
   }
 
   /** One turn: what is due, then what can be delivered, then the next waking. */
-  #run(): void {
-    this.#scheduled = false
+  #turn(): void {
+    this.#turnComing = false
     if (this.#state === 'closed' || this.#state === 'failed') return
+    this.#deliveriesLeft = this.limits.deliveriesPerTurn
     const nowMs = this.nowMs()
     const more = this.engine.advance(nowMs)
-    const undelivered = this.engine.dispatch(nowMs)
-    if (this.#unrecorded) this.#record()
-    for (const holder of this.#holders) holder.dispatched()
+    const undelivered = this.#deliver(nowMs)
     this.review()
     this.#endTurn()
     if (more || undelivered) this.wake()
     this.#setTimer(nowMs)
+  }
+
+  /** Whether there is more to deliver. */
+  #deliver(nowMs: number): boolean {
+    const before = this.engine.counters.delivered
+    const more = this.engine.dispatch(nowMs)
+    this.#deliveriesLeft -= this.engine.counters.delivered - before
+    if (this.#unrecorded) this.#record()
+    for (const holder of this.#holders) holder.dispatched()
+    return more
+  }
+
+  readonly #deliverSoon = (): void => {
+    this.#deliveryComing = false
+    if (this.#state === 'closed' || this.#state === 'failed') return
+    if (this.#deliver(this.nowMs())) this.wake()
   }
 
   /** Written, not synced: what must outlive is this process, not the machine. */
@@ -253,10 +281,10 @@ export class Broker {
   }
 
   #endTurn(): void {
-    const turn = this.#turn
-    if (turn === undefined) return
-    this.#turn = undefined
-    turn.resolve()
+    const end = this.#end
+    if (end === undefined) return
+    this.#end = undefined
+    end.resolve()
   }
 
   #setTimer(nowMs: number): void {

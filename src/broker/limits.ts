@@ -8,6 +8,8 @@ export interface BrokerLimits {
   readonly memoryBytes: number
   /** Bytes gathered for the disk and not yet written; above it publishers wait. */
   readonly unwrittenBytes: number
+  /** Deliveries before everything else has its turn (timers, input, output). */
+  readonly deliveriesPerTurn: number
   /** How far below a mark the figure must fall before publishers go on, as a part of it. */
   readonly resumeAt: number
   /** The furthest a message can be held back, in ms: ten years. */
@@ -25,6 +27,7 @@ export const defaultLimits: BrokerLimits = {
   maximumHeaderBytes: 128 * 1024 - 64,
   memoryBytes: 1024 * 1024 * 1024,
   unwrittenBytes: 64 * 1024 * 1024,
+  deliveriesPerTurn: 2_000,
   resumeAt: 0.8,
   maximumDelayMs: 3_650 * 86_400_000,
   windowMessages: 4_096,

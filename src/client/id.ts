@@ -6,19 +6,23 @@
  */
 import { randomBytes } from 'node:crypto'
 
-const hex4 = Array.from({ length: 65_536 }, (_, value) => value.toString(16).padStart(4, '0'))
+/** The version and the counter's upper 12 bits, the variant and its next 14, as text with their hyphen. */
+const upper = Array.from({ length: 4_096 }, (_, value) => `7${value.toString(16).padStart(3, '0')}-`)
+const middle = Array.from({ length: 16_384 }, (_, value) => `${(0x8000 | value).toString(16)}-`)
 
 let lastMs = 0
 let counter = 0
 let prefix = ''
-let suffix = ''
+/** The counter's last 2 bits and the random rest. */
+let suffixes: readonly [string, string, string, string] = ['', '', '', '']
 
 /** A new UUIDv7, larger than those made before it in this process. */
 export function newId(): string {
   const nowMs = Date.now()
   if (nowMs > lastMs || counter === 0x0fff_ffff) begin(Math.max(nowMs, lastMs + 1))
   counter += 1
-  return `${prefix}${hex4[0x7000 | (counter >>> 16)]}-${hex4[0x8000 | ((counter >>> 2) & 0x3fff)]}-${counter & 3}${suffix}`
+  const text = prefix + (upper[counter >>> 16] as string) + (middle[(counter >>> 2) & 0x3fff] as string)
+  return text + (suffixes[counter & 3] as string)
 }
 
 /** A new millisecond: its text, fresh random bits, and the counter at 0. */
@@ -27,5 +31,6 @@ function begin(ms: number): void {
   counter = 0
   const text = ms.toString(16).padStart(12, '0')
   prefix = `${text.slice(0, 8)}-${text.slice(8)}-`
-  suffix = randomBytes(6).toString('hex').slice(1)
+  const random = randomBytes(6).toString('hex').slice(1)
+  suffixes = [`0${random}`, `1${random}`, `2${random}`, `3${random}`]
 }

@@ -9,6 +9,7 @@ import { durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
 
 const noHeaders: FieldTable = {}
+const acknowledged: Outcome = { type: 'ack' }
 
 /** What a handler is given. `Data` is the schema's output where the queue has one. */
 export class Job<Data = unknown> {
@@ -80,7 +81,7 @@ export class Job<Data = unknown> {
 
   /** Done: it leaves the queue. False: it was settled before, or the lease was lost. */
   ack(): Promise<boolean> {
-    return this.settle({ type: 'ack' })
+    return this.settle(acknowledged)
   }
 
   /** Back into the queue after the delay (default none), attempt + 1. */

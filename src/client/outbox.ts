@@ -8,14 +8,21 @@ import type { Driver, Outgoing, PublishResult } from './driver.ts'
 /** Messages in one batch at most, so that one slow batch does not hold up the first results. */
 export const maximumBatch = 10_000
 
-type Settle = (result: PublishResult) => void
-type Fail = (error: unknown) => void
+/** Makes what the sender is told of what the driver said; may be a promise, may throw. */
+type Convert<T> = (outgoing: Outgoing, result: PublishResult) => T | Promise<T>
+type Resolve = (value: unknown) => void
+type Reject = (error: unknown) => void
+
+interface Batch {
+  readonly outgoing: Outgoing[]
+  readonly convert: Convert<unknown>[]
+  readonly resolve: Resolve[]
+  readonly reject: Reject[]
+}
 
 export class Outbox {
   readonly #driver: Driver
-  #batch: Outgoing[] = []
-  #settle: Settle[] = []
-  #fail: Fail[] = []
+  #batch: Batch = newBatch()
   #scheduled = false
   #underWay = 0
   #idle: (() => void)[] = []
@@ -27,12 +34,19 @@ export class Outbox {
   /** Resolves with the driver's result for this message; rejects where none can be told. */
   put(outgoing: Outgoing, signal?: AbortSignal): Promise<PublishResult> {
     if (signal !== undefined) return this.#putAbortable(outgoing, signal)
-    return new Promise((resolve, reject) => {
-      this.#batch.push(outgoing)
-      this.#settle.push(resolve)
-      this.#fail.push(reject)
+    return this.send(outgoing, same)
+  }
+
+  /** As `put`, resolving with what is made of the result: one promise per message (benchmark P1). */
+  send<T>(outgoing: Outgoing, convert: Convert<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const batch = this.#batch
+      batch.outgoing.push(outgoing)
+      batch.convert.push(convert)
+      batch.resolve.push(resolve as Resolve)
+      batch.reject.push(reject)
       if (!this.#scheduled) this.#schedule()
-      else if (this.#batch.length >= maximumBatch) this.#flush()
+      else if (batch.outgoing.length >= maximumBatch) this.#flush()
     })
   }
 
@@ -55,26 +69,22 @@ export class Outbox {
 
   #schedule(): void {
     this.#scheduled = true
-    queueMicrotask(() => this.#flush())
+    queueMicrotask(this.#flush)
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
     this.#scheduled = false
     const batch = this.#batch
-    if (batch.length === 0) return
-    const settle = this.#settle
-    const fail = this.#fail
-    this.#batch = []
-    this.#settle = []
-    this.#fail = []
+    if (batch.outgoing.length === 0) return
+    this.#batch = newBatch()
     this.#underWay += 1
-    this.#driver.publish(batch).then(
+    this.#driver.publish(batch.outgoing).then(
       (results) => {
-        for (let index = 0; index < settle.length; index++) settle[index]?.(results[index] as PublishResult)
+        settle(batch, results)
         this.#finished()
       },
       (error: unknown) => {
-        for (const reject of fail) reject(error)
+        for (const reject of batch.reject) reject(error)
         this.#finished()
       },
     )
@@ -87,6 +97,25 @@ export class Outbox {
     this.#idle = []
     for (const resolve of idle) resolve()
   }
+}
+
+function settle(batch: Batch, results: readonly PublishResult[]): void {
+  const { outgoing, convert, resolve, reject } = batch
+  for (let index = 0; index < outgoing.length; index++) {
+    try {
+      resolve[index]?.(convert[index]?.(outgoing[index] as Outgoing, results[index] as PublishResult))
+    } catch (error) {
+      reject[index]?.(error)
+    }
+  }
+}
+
+function newBatch(): Batch {
+  return { outgoing: [], convert: [], resolve: [], reject: [] }
+}
+
+function same(_outgoing: Outgoing, result: PublishResult): PublishResult {
+  return result
 }
 
 /** What a wait that was called off rejects with: code ABORTED, the signal's reason as cause. */

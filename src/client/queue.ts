@@ -219,18 +219,14 @@ export class Queue<Input = unknown, Output = Input> {
   }
 
   #put(outgoing: Outgoing, signal: AbortSignal | undefined): Promise<Sent> {
-    return this.#link.outbox
-      .put(outgoing, signal)
-      .then((result) =>
-        result.type === 'stored' ? stored(outgoing) : this.#notStored(outgoing, result, signal),
-      )
+    if (signal === undefined) return this.#link.outbox.send(outgoing, this.#outcome)
+    return this.#link.outbox.put(outgoing, signal).then((result) => this.#outcome(outgoing, result))
   }
 
-  async #notStored(
-    outgoing: Outgoing,
-    result: PublishResult,
-    signal: AbortSignal | undefined,
-  ): Promise<Sent> {
+  readonly #outcome = (outgoing: Outgoing, result: PublishResult): Sent | Promise<Sent> =>
+    result.type === 'stored' ? stored(outgoing) : this.#notStored(outgoing, result)
+
+  async #notStored(outgoing: Outgoing, result: PublishResult): Promise<Sent> {
     if (result.type === 'duplicate') return { id: result.messageId, duplicate: true }
     if (result.type === 'rejected') throw result.error
     if (result.type === 'stored') return stored(outgoing)
@@ -239,9 +235,9 @@ export class Queue<Input = unknown, Output = Input> {
     this.#declared = false
     this.#link.declarations.forget(`queue ${this.name}`)
     await this.declare()
-    const again = await this.#link.outbox.put(outgoing, signal)
+    const again = await this.#link.outbox.put(outgoing)
     this.#declared = again.type === 'stored' || again.type === 'duplicate'
-    return this.#notStored(outgoing, again, signal)
+    return this.#notStored(outgoing, again)
   }
 
   #binding(

@@ -10,7 +10,7 @@
  *           -> not readable, or against schema -> dead                       failed, dead
  */
 import { Emitter } from '../std/emitter.ts'
-import { ClosedError, MillraceError, TimeoutError } from '../model/errors.ts'
+import { ClosedError, MillraceError, TimeoutError, ValidationError } from '../model/errors.ts'
 import { backoffFunction, defaultBackoff } from './backoff.ts'
 import type { Consumer, Delivery, Driver } from './driver.ts'
 import { durationMs } from './duration.ts'
@@ -91,6 +91,7 @@ export class Worker<Data = unknown> {
   #concurrency: number
   #consumer: Consumer | undefined
   #drained: (() => void) | undefined
+  #watched: Promise<boolean> | undefined
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -208,43 +209,65 @@ export class Worker<Data = unknown> {
   }
 
   #take(delivery: Delivery): void {
+    let opened: Job<Data> | Promise<Job<Data>>
+    try {
+      if (delivery.attempt > this.#attempts) throw exhausted(delivery)
+      opened = openJob(delivery, this.#setup.schema)
+    } catch (error) {
+      return this.#refuse(delivery, error)
+    }
+    if (!(opened instanceof Promise)) return void this.#run(opened)
     this.#running.set(delivery, undefined)
-    void this.#run(delivery)
+    opened.then(
+      (job) => this.#run(job),
+      (error: unknown) => this.#refuse(delivery, error),
+    )
   }
 
   /** Never rejects: what goes wrong with the job ends in the queue, what goes wrong with the engine in `error`. */
-  async #run(delivery: Delivery): Promise<void> {
+  async #run(job: Job<Data>): Promise<void> {
+    const delivery = job.delivery
+    this.#running.set(delivery, job)
     try {
-      if (delivery.attempt > this.#attempts) await this.#exhausted(delivery)
-      else await this.#work(delivery)
+      let result: unknown
+      try {
+        result = await (this.#timeoutMs > 0 ? this.#timed(job) : this.#setup.handler(job))
+      } catch (error) {
+        await this.#fail(job, asError(error))
+        return
+      }
+      if (!job.settled && this.#running.has(delivery)) this.#complete(job, result)
     } catch (error) {
       this.#report(error)
+    } finally {
+      this.#ended(delivery)
     }
-    this.#running.delete(delivery)
-    if (this.#running.size === 0) this.#rest()
   }
 
-  async #work(delivery: Delivery): Promise<void> {
-    let job: Job<Data>
-    try {
-      const opened = openJob(delivery, this.#setup.schema)
-      job = opened instanceof Promise ? await opened : opened
-    } catch (error) {
-      const unread = new Job(delivery, undefined as Data)
-      return this.#bury(unread, asError(error), 'invalid')
-    }
-    this.#running.set(delivery, job)
-    let result: unknown
-    try {
-      result = this.#timeoutMs > 0 ? await this.#timed(job) : await this.#setup.handler(job)
-    } catch (error) {
-      return this.#fail(job, asError(error))
-    }
-    if (job.settled) return
+  #complete(job: Job<Data>, result: unknown): void {
     const acked = job.ack()
     if (this.#events.listenerCount('completed') === 0) {
-      acked.catch((error: unknown) => this.#report(error))
-    } else if (await acked) this.#events.emit('completed', job, result)
+      // Drivers share one promise among all who settle in a turn: one listener is enough (benchmark P1).
+      if (acked !== this.#watched) acked.catch(this.#report)
+      this.#watched = acked
+    } else acked.then((held) => held && this.#events.emit('completed', job, result), this.#report)
+  }
+
+  /** What cannot be read or was tried too often is dead-lettered unhandled. */
+  #refuse(delivery: Delivery, thrown: unknown): void {
+    const error = asError(thrown)
+    const reason = error instanceof ValidationError ? 'invalid' : 'attempts'
+    this.#running.set(delivery, undefined)
+    this.#bury(new Job(delivery, undefined as Data), error, reason)
+      .catch(this.#report)
+      .finally(() => this.#ended(delivery))
+  }
+
+  #ended(delivery: Delivery): void {
+    this.#running.delete(delivery)
+    if (this.#running.size > 0) return
+    this.#drained?.()
+    this.#events.emit('idle')
   }
 
   /** The handler, or its timeout, whichever comes first. What the handler does after that is nobody's concern. */
@@ -287,28 +310,21 @@ export class Worker<Data = unknown> {
       this.#events.emit('dead', job, error)
   }
 
-  /** It came back without a verdict once too often: the processes that took it died. */
-  #exhausted(delivery: Delivery): Promise<void> {
-    const job = new Job(delivery, undefined as Data)
-    const error = new MillraceError(
-      'HANDLER_FAILED',
-      `Handed out ${delivery.attempt - 1} times and never settled: the process died or the connection was lost each time`,
-    )
-    return this.#bury(job, error, 'attempts')
-  }
-
-  #rest(): void {
-    this.#drained?.()
-    this.#events.emit('idle')
-  }
-
-  #report(error: unknown): void {
+  readonly #report = (error: unknown): void => {
     if (error instanceof ClosedError && this.#state !== 'open' && this.#state !== 'opening') return
     if (this.#events.emit('error', asError(error))) return
     queueMicrotask(() => {
       throw asError(error)
     })
   }
+}
+
+/** It came back without a verdict once too often: the processes that took it died. */
+function exhausted(delivery: Delivery): Error {
+  return new MillraceError(
+    'HANDLER_FAILED',
+    `Handed out ${delivery.attempt - 1} times and never settled: the process died or the connection was lost each time`,
+  )
 }
 
 /** A handler may throw anything. */

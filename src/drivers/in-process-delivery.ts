@@ -78,20 +78,19 @@ export class InProcessDelivery implements Delivery, Received {
       }
     }
     const tag = this.#delivery.deliveryTag
-    const nowMs = broker.nowMs()
     let held: boolean
     switch (outcome.type) {
       case 'ack':
         held = session.settleAck(tag)
         break
       case 'retry':
-        held = session.settleRetry(tag, outcome.delayMs, nowMs)
+        held = session.settleRetry(tag, outcome.delayMs, broker.nowMs())
         break
       case 'release':
-        held = session.settleRelease(tag, outcome.delayMs ?? 0, nowMs)
+        held = session.settleRelease(tag, outcome.delayMs ?? 0, broker.nowMs())
         break
       case 'dead':
-        held = session.settleDead(tag, outcome, nowMs)
+        held = session.settleDead(tag, outcome, broker.nowMs())
         break
     }
     driver.settledOne()

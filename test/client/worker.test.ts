@@ -17,7 +17,7 @@ async function withMemory(run: (mq: Client) => Promise<void>): Promise<void> {
 }
 
 /** Resolves with the facts of the first event of that name. */
-function event(worker: Worker<never> | Worker, name: string): Promise<unknown[]> {
+function event<Data>(worker: Worker<Data>, name: string): Promise<unknown[]> {
   return new Promise((resolve) => worker.on(name as 'idle', (...facts: unknown[]) => resolve(facts)))
 }
 
