@@ -144,7 +144,10 @@ export class Trial {
 
   /** Stops the engine gracefully and starts it again; every connection is gone. */
   async restart(): Promise<void> {
-    assert.ok(this.harness.restart, 'an engine that claims durability must be shown to survive a restart')
+    assert.ok(
+      this.harness.restart !== undefined,
+      'an engine that claims durability must be shown to survive a restart',
+    )
     await this.closeAll()
     await this.harness.restart()
   }
