@@ -78,7 +78,8 @@ export class Host {
 }
 
 function codeOf(error: unknown): string {
-  return error instanceof MillraceError ? ` (${error.code})` : ''
+  if (error instanceof UsageError) return ''
+  return error instanceof MillraceError ? ` (${error.code})` : ' (unexpected; --debug shows where)'
 }
 
 /** The stack and those of its causes. */

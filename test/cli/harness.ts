@@ -5,7 +5,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable, Writable } from 'node:stream'
-import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { run } from '../../src/cli/program.ts'
@@ -78,14 +77,13 @@ export function spawnMillrace(argv: readonly string[], url: string): ChildProces
   return spawn(process.execPath, ['--import', 'tsx', main, ...argv], { env: { ...process.env, MQ_URL: url } })
 }
 
-/** Resolves when the process has ended. */
+/** Resolves when the process has ended; the test may close its output before. */
 export async function ended(child: ChildProcessWithoutNullStreams): Promise<Ran> {
-  const code = new Promise<number>((resolve) => child.once('close', (exit) => resolve(exit ?? -1)))
-  const [output, errors] = await Promise.all([
-    child.stdout.destroyed ? '' : text(child.stdout),
-    text(child.stderr),
-  ])
-  return { code: await code, output, errors }
+  const written = { output: '', errors: '' }
+  child.stdout.on('data', (chunk: Buffer) => (written.output += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (written.errors += chunk.toString()))
+  const code = await new Promise<number>((resolve) => child.once('close', (exit) => resolve(exit ?? -1)))
+  return { code, ...written }
 }
 
 /** Input that stays open until the test ends it. */

@@ -205,19 +205,14 @@ describe('consume', () => {
     const input = Array.from({ length: count }, (_, index) => `"${index}-${'x'.repeat(200)}"\n`).join('')
     await sh('send q --lines --declare', { input })
     const child = spawnMillrace(['consume', 'q'], url)
-    let read = ''
-    child.stdout.on('data', (chunk: Buffer) => {
-      read += chunk.toString()
-      child.stdout.destroy()
-    })
-    const { code, errors } = await ended(child)
-    assert.equal(code, 0)
-    assert.equal(errors, '')
+    child.stdout.once('data', () => child.stdout.destroy())
+    const { code, output, errors } = await ended(child)
+    assert.deepEqual({ code, errors }, { code: 0, errors: '' })
     const left = jsonLines((await sh('consume q --json')).output).map(({ data }) =>
       Number.parseInt(String(data), 10),
     )
     const first = left[0] ?? 0
-    assert(read.length > 0 && first > 0 && first < count, String(first))
+    assert(output.length > 0 && first > 0 && first < count, String(first))
     assert.deepEqual(
       left,
       Array.from({ length: count - first }, (_, index) => first + index),
