@@ -28,7 +28,8 @@ export function browseReady(queue: Queue, from: ReadyPosition | undefined, limit
     if (from !== undefined && lane.level > from.lane) continue
     const afterSeq = from !== undefined && lane.level === from.lane ? from.afterSeq : 0
     const found: Entry[] = []
-    lane.collect(afterSeq, limit, found)
+    // One more than fits, to know whether there is a next page.
+    lane.collect(afterSeq, limit - entries.length + 1, found)
     queue.keys?.forEachParked((entry) => {
       if (entry.lane === lane.level && entry.seq > afterSeq) found.push(entry)
     })

@@ -108,7 +108,7 @@ export class Walk {
         if (item.held !== undefined) this.#ack(item)
         else if (item.expiresAtMs <= this.#bench.nowMs && item.place === 'q' && item.dueAtMs === 0) continue
       }
-      this.#forgetExpired()
+      this.#notice()
       this.#bench.engine.invariants()
     }
     for (const queue of this.#bench.engine.vhost('/').queues.values()) {
@@ -313,11 +313,10 @@ export class Walk {
     this.#note('dispatch')
     const { engine, nowMs } = this.#bench
     engine.advance(nowMs)
-    this.#noticeDue()
-    this.#noticeExpired()
+    this.#notice()
     engine.invariants()
     engine.dispatch(nowMs)
-    this.#noticeExpired()
+    this.#notice()
     for (const client of this.#clients) {
       const { deliveries } = client
       for (const delivery of deliveries) this.#checkFresh(delivery)
@@ -375,54 +374,34 @@ export class Walk {
     return owner === undefined || owner === item
   }
 
-  /** What the engine has made ready, in the order in which it did. */
-  #noticeDue(): void {
-    const where = new Map<string, { seq: number; delayed: boolean }>()
+  /** What time has done to the engine, in the order in which it did: entries became ready, or dead. */
+  #notice(): void {
+    const { engine, nowMs } = this.#bench
+    const where = new Map<string, { seq: number; delayed: boolean; place: string }>()
     const look = (entry: Entry): void => {
       const body = String(entry.message.body)
       const known = where.get(body)
-      if (known === undefined || known.seq < entry.seq) {
-        where.set(body, { seq: entry.seq, delayed: entry.dueAtMs > 0 })
-      }
+      if (known !== undefined && known.seq >= entry.seq) return
+      const place = engine.queueById(entry.queueId)?.name ?? ''
+      where.set(body, { seq: entry.seq, delayed: entry.dueAtMs > 0, place })
     }
-    for (const queue of this.#bench.engine.vhost('/').queues.values()) queue.forEachResident(look)
+    for (const queue of engine.vhost('/').queues.values()) queue.forEachResident(look)
     for (const { entry } of this.#store?.kept.values() ?? []) look(entry)
-    const due = [...this.#items.values()]
-      .filter((item) => item.dueAtMs > 0 && where.get(item.body)?.delayed !== true)
-      .sort((a, b) => (where.get(a.body)?.seq ?? 0) - (where.get(b.body)?.seq ?? 0))
-    for (const item of due) {
-      assert.ok(item.dueAtMs <= this.#bench.nowMs, `${item.body} does not become ready early`)
-      item.dueAtMs = 0
-      item.order = this.#order += 1
-      item.front = item.key !== '' && this.#owners.get(`${item.place} ${item.key}`) === item
-    }
-  }
-
-  /** What has expired and come to the dead-letter queue by now. */
-  #noticeExpired(): void {
-    if (!this.#plan.ttl) return
-    const dead = this.#bench.engine.vhost('/').queue('dead')
-    const found = new Map<string, number>()
-    dead.forEachResident((entry) => found.set(String(entry.message.body), entry.seq))
-    for (const { entry } of this.#store?.kept.values() ?? []) {
-      if (entry.queueId === dead.id) found.set(String(entry.message.body), entry.seq)
-    }
-    for (const client of this.#clients) {
-      for (const { queue, entry } of client.deliveries) {
-        if (queue === dead) found.set(String(entry.message.body), entry.seq)
+    for (const client of this.#clients) for (const { entry } of client.deliveries) look(entry)
+    for (const [body, found] of [...where].sort((a, b) => a[1].seq - b[1].seq)) {
+      const item = this.#items.get(body)
+      if (item === undefined) continue
+      if (item.place === 'q' && found.place === 'dead') {
+        assert.ok(item.expiresAtMs <= nowMs, `${body} is dead because it expired`)
+        this.#free(item)
+        this.#bury(item)
+      } else if (item.dueAtMs > 0 && !found.delayed) {
+        assert.ok(item.dueAtMs <= nowMs, `${item.body} does not become ready early`)
+        item.dueAtMs = 0
+        item.order = this.#order += 1
+        item.front = item.key !== '' && this.#owners.get(`${item.place} ${item.key}`) === item
       }
     }
-    for (const [body] of [...found].sort((a, b) => a[1] - b[1])) {
-      const item = this.#items.get(body)
-      if (item === undefined || item.place === 'dead') continue
-      assert.ok(item.expiresAtMs <= this.#bench.nowMs, `${body} is dead because it expired`)
-      this.#free(item)
-      this.#bury(item)
-    }
-  }
-
-  #forgetExpired(): void {
-    this.#noticeExpired()
   }
 
   #restart(): void {
