@@ -425,7 +425,8 @@ export class Walk {
       if (item.held !== undefined) item.count += 1
       item.held = undefined
       item.front = false
-      if (item.dueAtMs > 0 && item.key !== '' && item.count > 0) this.#owners.set(`${item.place} ${item.key}`, item)
+      if (item.dueAtMs > 0 && item.key !== '' && item.count > 0)
+        this.#owners.set(`${item.place} ${item.key}`, item)
     }
     this.#connect()
   }
