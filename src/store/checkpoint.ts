@@ -2,12 +2,11 @@
  * The checkpoint that opens each log file: one batch that says everything needed to read on from there. What is declared,
  * the next numbers, and for each earlier file which of its entries are live.
  */
-import type { FieldTable } from '../model/field-table.ts'
-import { decodeFieldTable, encodeFieldTable } from '../model/field-table.ts'
 import type { Definition, Purge } from '../model/record.ts'
 import type { Batch } from './batch.ts'
 import { checkpointFlag } from './batch.ts'
 import { Cursor, maximumVarintBytes, writeU64, writeVarint } from './bytes.ts'
+import { encodeDefinition } from './definition-codec.ts'
 import { LiveBits } from './live-bits.ts'
 import {
   closeRecord,
@@ -33,24 +32,6 @@ export interface CheckpointCounters {
 export interface EncodedDefinitions {
   readonly bytes: Buffer
   readonly count: number
-}
-
-/** The arguments go as bytes of their own, so that what is at the limit of nesting still fits. */
-export function encodeDefinition(definition: Definition): Uint8Array {
-  const table: FieldTable =
-    'arguments' in definition
-      ? { ...definition, arguments: encodeFieldTable(definition.arguments) }
-      : { ...definition }
-  return encodeFieldTable(table)
-}
-
-/** Undefined when it is none. */
-export function decodeDefinition(bytes: Uint8Array): Definition | undefined {
-  const table = decodeFieldTable(bytes)
-  if (typeof table['type'] !== 'string') return undefined
-  const encoded = table['arguments']
-  const facts = encoded instanceof Uint8Array ? { ...table, arguments: decodeFieldTable(encoded) } : table
-  return facts as unknown as Definition
 }
 
 export function encodeDefinitions(definitions: readonly Definition[]): EncodedDefinitions {

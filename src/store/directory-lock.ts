@@ -129,20 +129,18 @@ async function readOwner(lockPath: string): Promise<Owner | 'missing' | 'unreada
     throw error
   }
   try {
-    const value = JSON.parse(text) as Partial<Owner> | null
-    if (value === null || typeof value.pid !== 'number' || typeof value.nonce !== 'string')
-      return 'unreadable'
-    return {
-      pid: value.pid,
-      bootId: value.bootId ?? '',
-      pidNamespace: value.pidNamespace ?? '',
-      startTime: value.startTime ?? '',
-      host: value.host ?? 'an unknown host',
-      nonce: value.nonce,
-    }
+    const value: unknown = JSON.parse(text)
+    return isOwner(value) ? value : 'unreadable'
   } catch {
     return 'unreadable'
   }
+}
+
+function isOwner(value: unknown): value is Owner {
+  if (typeof value !== 'object' || value === null) return false
+  const texts = ['bootId', 'pidNamespace', 'startTime', 'host', 'nonce']
+  const facts = new Map<string, unknown>(Object.entries(value))
+  return typeof facts.get('pid') === 'number' && texts.every((name) => typeof facts.get(name) === 'string')
 }
 
 async function isAlive(owner: Owner, lockPath: string): Promise<boolean> {

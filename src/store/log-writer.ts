@@ -253,10 +253,13 @@ export class LogWriter {
     if (typeof this.#policy === 'string' || this.#cancelTimer !== undefined) return
     this.#cancelTimer = this.#scheduler.after(this.#policy.intervalMs, () => {
       this.#cancelTimer = undefined
-      this.#syncing = this.#syncFile().then(() => {
-        if (this.#unsynced !== undefined && this.#error === undefined) this.#syncLater()
-      })
+      this.#syncing = this.#syncAgain()
     })
+  }
+
+  async #syncAgain(): Promise<void> {
+    await this.#syncFile()
+    if (this.#unsynced !== undefined && this.#error === undefined) this.#syncLater()
   }
 
   #become(state: StoreState, error?: StoreError): void {

@@ -75,13 +75,13 @@ export class Maintenance {
 
   async #round(): Promise<void> {
     const { purges, files } = this.#context
-    for (const purge of [...purges.list]) await this.#purge(purge)
+    for (const purge of purges.list.slice()) await this.#purge(purge)
     await this.#deleteDead()
-    for (const file of [...files.list]) {
+    for (const file of files.list.slice()) {
       if (this.#stopped) return
       if (this.#canIndex(file)) await writeIndex(this.#context.disk, file, this.#context.slicing)
     }
-    for (const file of [...files.list]) {
+    for (const file of files.list.slice()) {
       if (this.#stopped) return
       if (!this.#wantsCompaction(file)) continue
       if (await this.#withIndex(file, () => compact(this.#context, file))) this.#context.roomMade()
@@ -89,7 +89,7 @@ export class Maintenance {
   }
 
   async #purge(purge: Purge): Promise<void> {
-    for (const file of [...this.#context.files.list]) {
+    for (const file of this.#context.files.list.slice()) {
       if (this.#stopped) return
       await this.#withIndex(file, () => applyPurge(file, purge))
       await this.#context.slicing.pause()
@@ -105,7 +105,7 @@ export class Maintenance {
   async #deleteDead(): Promise<void> {
     const { disk, files } = this.#context
     let deleted = false
-    for (const file of [...files.list]) {
+    for (const file of files.list.slice()) {
       if (file.deadSince === 0 || file.deadSince >= this.#context.newestCheckpoint()) continue
       files.remove(file)
       file.reader.retire()

@@ -128,7 +128,7 @@ export class PublishedReader {
       const facts = this.nextEntry()
       if (facts.seq !== seq) continue
       deliveryCount = facts.deliveryCount
-      found = this.entryCount === 1 ? facts : { ...facts }
+      found = this.entryCount === 1 ? facts : Object.assign(new EntryFacts(), facts)
     }
     if (found === undefined) return undefined
     const cursor = this.#cursor

@@ -6,9 +6,9 @@ export class SeqList {
   length = 0
 
   push(seq: number): void {
-    const seqs = this.#seqs
-    if (seqs === undefined || this.length === seqs.length) this.#grow()
-    ;(this.#seqs as Float64Array)[this.length] = seq
+    let seqs = this.#seqs
+    if (seqs === undefined || this.length === seqs.length) seqs = this.#grow()
+    seqs[this.length] = seq
     this.length += 1
   }
 
@@ -26,9 +26,10 @@ export class SeqList {
     for (const seq of more.values()) this.push(seq)
   }
 
-  #grow(): void {
+  #grow(): Float64Array {
     const seqs = new Float64Array(this.#seqs === undefined ? firstSlots : this.#seqs.length * 2)
     if (this.#seqs !== undefined) seqs.set(this.#seqs)
     this.#seqs = seqs
+    return seqs
   }
 }

@@ -1,0 +1,417 @@
+/**
+ * The writing end of the log: facts gather in a batch, the batch goes to the writer at the end of the turn, and when the file
+ * is full the next one opens with a checkpoint of that very moment.
+ *
+ * ```text
+ * gathering batch --end of turn, writer idle--> LogWriter --> done: synced, the next batch is closed
+ *       |  eagerBatchBytes gathered: at once     |
+ *       '--file full, spare file there: checkpoint--> file, LogFile pushed, tables and live bits go on there
+ * ```
+ */
+import type { Entry } from '../model/entry.ts'
+import type { Definition, Purge, Snapshot } from '../model/record.ts'
+import { assert } from '../std/assert.ts'
+import { Batch, cleanFlag } from './batch.ts'
+import type { EncodedDefinitions } from './checkpoint.ts'
+import { encodeCheckpoint, encodeDefinitions } from './checkpoint.ts'
+import { ChunkPool } from './chunk-pool.ts'
+import { encodeDefinition } from './definition-codec.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import { delayedSlot, rowFlag } from './entry-table.ts'
+import { encodeFileHeader, fileHeaderBytes, formatVersion, logFolder, logPath } from './file-format.ts'
+import type { ReaderPool } from './file-reader.ts'
+import type { FolderIdentity } from './folder.ts'
+import { saltOf } from './folder.ts'
+import type { StoreLimits } from './limits.ts'
+import { LogFile, LogFiles } from './log-file.ts'
+import type { SyncPolicy, WriterEvents } from './log-writer.ts'
+import { LogWriter } from './log-writer.ts'
+import { Purges } from './purges.ts'
+import { encodeBytes, encodePublished, encodePurge, encodeSeqs, recordType } from './record-codec.ts'
+import type { RecoveredLog } from './recovery.ts'
+import type { Scheduler } from './scheduler.ts'
+import { SeqList } from './seq-list.ts'
+
+export interface AppendLogOptions {
+  readonly disk: Disk
+  readonly pool: ReaderPool
+  readonly identity: FolderIdentity
+  readonly limits: StoreLimits
+  readonly scheduler: Scheduler
+  readonly policy: SyncPolicy
+  /** What was there; none in a new folder. */
+  readonly recovered: RecoveredLog | undefined
+  /** The newest file, open for writing if it can be written on. */
+  readonly active: LogFile
+  readonly events: AppendLogEvents
+}
+
+export interface AppendLogEvents {
+  /** Batches up to this one are stored. */
+  done(through: number): void
+  /** A file is sealed: there may be background work. */
+  sealed(): void
+  /** A purge is on record. */
+  purged(): void
+  readonly state: WriterEvents['state']
+  warn(text: string): void
+}
+
+export class AppendLog {
+  readonly files: LogFiles
+  /** How far the delivery count of a live entry is from what its record says. */
+  readonly counts: Map<number, number>
+  readonly purges = new Purges()
+  readonly writer: LogWriter
+  readonly chunks: ChunkPool
+  source: { snapshot(): Snapshot } | undefined
+  lastSeq: number
+  synced: number
+  /** The number of the newest file whose checkpoint is synced. */
+  newestCheckpoint: number
+  readonly #options: AppendLogOptions
+  readonly #limits: StoreLimits
+  readonly #scheduler: Scheduler
+  #definitions: EncodedDefinitions | undefined
+  #nextQueueId: number
+  #active: LogFile
+  #gathering: Batch
+  #lastClosed: Batch | undefined
+  #lastNumber: number
+  /** An empty file for the next rotation, made ahead of time. */
+  #spare: { readonly number: number; readonly handle: DiskFile } | undefined
+  #making: Promise<void> | undefined
+  #closing = false
+  #turnScheduled = false
+  #soonScheduled = false
+  readonly #onTurnEnd: () => void
+  readonly #onSoon: () => void
+
+  constructor(options: AppendLogOptions) {
+    const { limits, recovered } = options
+    this.#options = options
+    this.#limits = limits
+    this.#scheduler = options.scheduler
+    this.files = recovered?.state.files ?? new LogFiles()
+    this.counts = recovered?.state.counts ?? new Map<number, number>()
+    this.chunks = new ChunkPool(limits.chunkBytes, limits.pooledChunks)
+    this.source = undefined
+    this.lastSeq = recovered?.state.lastSeq ?? 0
+    this.#nextQueueId = recovered?.state.nextQueueId ?? 1
+    this.#definitions = encodeDefinitions(recovered?.recovered.definitions ?? [])
+    this.#active = options.active
+    this.#lastNumber = recovered?.lastBatch ?? 0
+    this.synced = this.#lastNumber
+    this.newestCheckpoint = this.#active.number
+    this.writer = this.#newWriter()
+    this.#gathering = this.#newBatch()
+    this.#onTurnEnd = () => {
+      this.#turnScheduled = false
+      if (this.writer.isIdle || this.#gathering.length >= limits.batchBytes) this.closeBatch()
+    }
+    this.#onSoon = () => {
+      this.#soonScheduled = false
+      if (this.writer.isIdle) this.closeBatch()
+    }
+  }
+
+  /** Opens a new file where the newest cannot be written on. */
+  async start(): Promise<void> {
+    if (this.#options.recovered?.canAppend !== true || this.#active.sizeBytes >= this.#limits.fileBytes) {
+      await this.#makeSpare()
+      this.#gathering.release()
+      this.#rotate()
+      this.#gathering = this.#newBatch()
+      await this.writer.drain()
+    }
+    for (const file of this.files.list) {
+      if (file.live.count === 0 && file !== this.#active) file.deadSince = this.#active.number
+    }
+    this.#makeSpareLater()
+  }
+
+  published(entries: readonly Entry[], supersedes: number): void {
+    const batch = this.#gathering
+    const file = this.#active
+    const start = batch.length
+    encodePublished(batch, entries, supersedes)
+    const offset = batch.position + start
+    const length = batch.length - start
+    const table = file.table!
+    for (let index = 0; index < entries.length; index += 1) {
+      const entry = entries[index]!
+      const { seq, dueAtMs, queueId } = entry
+      assert(seq >= file.baseSeq, 'entries are published in the order of their numbers')
+      const isDelayed = dueAtMs > 0
+      const held = isDelayed && supersedes !== 0 && entry.key !== '' ? rowFlag.heldKey : 0
+      const flags = (entry.transient ? rowFlag.transient : 0) | held
+      const slot = isDelayed ? delayedSlot : entry.lane
+      table.add(seq, queueId, slot, flags, offset, length, entry.bodyBytes, dueAtMs)
+      file.live.set(seq - file.baseSeq)
+      if (seq > this.lastSeq) this.lastSeq = seq
+      if (queueId >= this.#nextQueueId) this.#nextQueueId = queueId + 1
+    }
+    if (supersedes !== 0) this.#leave(supersedes)
+    this.#touched(batch)
+  }
+
+  settled(seq: number): void {
+    if (!this.#leave(seq)) return
+    this.#gathering.settled.push(seq)
+    this.#touched(this.#gathering)
+  }
+
+  delivered(seq: number): void {
+    this.counts.set(seq, (this.counts.get(seq) ?? 0) + 1)
+    this.#gathering.delivered.push(seq)
+    this.#touched(this.#gathering)
+  }
+
+  released(seq: number): void {
+    const count = (this.counts.get(seq) ?? 0) - 1
+    if (count === 0) this.counts.delete(seq)
+    else this.counts.set(seq, count)
+    this.#gathering.released.push(seq)
+    this.#touched(this.#gathering)
+  }
+
+  purged(purge: Purge): void {
+    const throughSeq = Math.min(purge.throughSeq, this.lastSeq)
+    const kept = { ...purge, throughSeq, survivors: [...purge.survivors] }
+    encodePurge(this.#gathering, kept)
+    this.#beginPurge(kept)
+  }
+
+  defined(definition: Definition): void {
+    encodeBytes(this.#gathering, recordType.defined, encodeDefinition(definition))
+    this.#definitions = undefined
+    if (definition.type === 'queue.declared' && definition.id >= this.#nextQueueId) {
+      this.#nextQueueId = definition.id + 1
+    }
+    if (definition.type === 'queue.deleted') {
+      this.#beginPurge({ queueId: definition.id, throughSeq: this.lastSeq, state: 'all', survivors: [] })
+    }
+    this.#touched(this.#gathering)
+  }
+
+  get appended(): number {
+    return this.#gathering.isEmpty ? this.#gathering.number - 1 : this.#gathering.number
+  }
+
+  get pendingBytes(): number {
+    return this.writer.pendingBytes + (this.#gathering.isEmpty ? 0 : this.#gathering.length)
+  }
+
+  whenSynced(): Promise<void> {
+    const { error } = this.writer
+    if (error !== undefined) return Promise.reject(error)
+    if (!this.#gathering.isEmpty) return this.#gathering.whenDone()
+    const last = this.#lastClosed
+    return last === undefined || last.number <= this.synced ? done : last.whenDone()
+  }
+
+  barrier(): void {
+    this.closeBatch()
+    this.writer.barrier()
+  }
+
+  /** Closes the gathering batch, if anything is in it, and opens the next one. */
+  closeBatch(): void {
+    if (!this.#gathering.isEmpty) this.#submit()
+  }
+
+  /** Nobody will be told any more that what gathers is stored. */
+  fail(error: Error | undefined): void {
+    this.#gathering.settleWaiters(error)
+  }
+
+  /** Resolves when everything is written, and the next file made. */
+  async whenQuiet(): Promise<void> {
+    await this.writer.drain()
+    await this.#making
+  }
+
+  /** Stores everything, with the mark of a close in good order. */
+  async close(): Promise<void> {
+    this.#closing = true
+    this.writer.beginClosing()
+    try {
+      await this.#making
+      this.#gathering.flags |= cleanFlag
+      this.#submit()
+      await this.writer.drain()
+      await this.writer.syncAll()
+    } finally {
+      this.writer.stop()
+      await this.#spare?.handle.close().catch(() => undefined)
+    }
+  }
+
+  invariants(): void {
+    this.writer.invariants()
+    for (const file of this.files.list) file.invariants()
+    assert(this.files.active === this.#active, 'the last file is the one being written')
+    assert(this.#gathering.position === this.#active.sizeBytes, 'a batch gathers where the file ends')
+    assert(this.#active.table !== undefined, 'the file being written has a table')
+    assert(this.synced < this.#gathering.number, 'what gathers is not stored yet')
+  }
+
+  #newWriter(): LogWriter {
+    return new LogWriter({
+      lastBatch: this.#lastNumber,
+      policy: this.#options.policy,
+      scheduler: this.#scheduler,
+      fullRetryMs: this.#limits.fullRetryMs,
+      events: {
+        done: (through) => {
+          this.synced = through
+          this.#options.events.done(through)
+        },
+        checkpointed: (file) => this.#checkpointed(file),
+        idle: () => this.closeBatch(),
+        state: this.#options.events.state,
+      },
+    })
+  }
+
+  #newBatch(): Batch {
+    return new Batch({ number: this.#lastNumber + 1, position: this.#active.sizeBytes }, this.chunks)
+  }
+
+  #leave(seq: number): boolean {
+    const active = this.#active
+    const file = seq >= active.baseSeq ? active : this.files.find(seq)
+    assert(seq <= this.lastSeq, 'only what was published can leave')
+    if (this.counts.size > 0) this.counts.delete(seq)
+    // Not live any more: its queue was purged or deleted, and it was in somebody's hands.
+    return file !== undefined && file.live.clear(seq - file.baseSeq)
+  }
+
+  #beginPurge(purge: Purge): void {
+    this.purges.add(purge)
+    this.#options.events.purged()
+    this.#touched(this.#gathering)
+  }
+
+  #touched(batch: Batch): void {
+    if (!this.#turnScheduled) {
+      this.#turnScheduled = true
+      this.#scheduler.endOfTurn(this.#onTurnEnd)
+    }
+    if (batch.length >= this.#limits.eagerBatchBytes && !this.#soonScheduled && this.writer.isIdle) {
+      this.#soonScheduled = true
+      this.#scheduler.soon(this.#onSoon)
+    }
+  }
+
+  #submit(): void {
+    const batch = this.#gathering
+    const file = this.#active
+    this.#encodeLists(batch)
+    file.sizeBytes = batch.position + batch.length
+    this.#lastClosed = batch
+    this.#lastNumber = batch.number
+    this.writer.submit(batch, file)
+    const isFull = file.sizeBytes >= this.#limits.fileBytes && this.newestCheckpoint === file.number
+    if (isFull && this.#spare !== undefined && this.writer.error === undefined) this.#rotate()
+    this.#gathering = this.#newBatch()
+  }
+
+  #encodeLists(batch: Batch): void {
+    if (batch.settled.length > 0) encodeSeqs(batch, recordType.settled, batch.settled.sorted())
+    // What was handed out and is done already need not be counted.
+    const delivered = this.#stillLive(batch.delivered)
+    if (delivered.length > 0) encodeSeqs(batch, recordType.delivered, delivered.sorted())
+    const released = this.#stillLive(batch.released)
+    if (released.length > 0) encodeSeqs(batch, recordType.released, released.sorted())
+  }
+
+  #stillLive(list: SeqList): SeqList {
+    const live = new SeqList()
+    for (const seq of list.values()) if (this.files.find(seq)?.isLive(seq) === true) live.push(seq)
+    return live
+  }
+
+  /** Opens the next file with a checkpoint of this very moment. */
+  #rotate(): void {
+    const spare = this.#spare!
+    this.#spare = undefined
+    const number = this.#lastNumber + 1
+    const header = {
+      version: formatVersion,
+      number: spare.number,
+      generation: 0,
+      salt: saltOf(this.#options.identity, spare.number),
+      baseSeq: this.lastSeq + 1,
+      firstBatch: number,
+    }
+    const definitions = this.#encodedDefinitions()
+    const file = new LogFile(header, this.#options.pool, spare.handle)
+    const batch = new Batch({ number, position: fileHeaderBytes }, this.chunks)
+    encodeCheckpoint(batch, {
+      counters: { nextSeq: header.baseSeq, nextQueueId: this.#nextQueueId },
+      definitions,
+      files: this.files.list,
+      counts: this.counts,
+      purges: this.purges.list,
+    })
+    for (const older of this.files.list) {
+      if (older.live.count === 0 && older.deadSince === 0) older.deadSince = spare.number
+    }
+    this.files.push(file)
+    this.#active = file
+    file.sizeBytes = batch.position + batch.length
+    this.#lastClosed = batch
+    this.#lastNumber = number
+    this.writer.submit(batch, file, encodeFileHeader(header))
+  }
+
+  /** The engine is asked only when something was declared since the last time. */
+  #encodedDefinitions(): EncodedDefinitions {
+    if (this.#definitions !== undefined) return this.#definitions
+    assert(this.source !== undefined, 'a store that is written to is attached')
+    const snapshot = this.source.snapshot()
+    this.#nextQueueId = Math.max(this.#nextQueueId, snapshot.nextQueueId)
+    this.#definitions = encodeDefinitions(snapshot.definitions)
+    return this.#definitions
+  }
+
+  #checkpointed(file: LogFile): void {
+    this.newestCheckpoint = file.number
+    for (const older of this.files.list) {
+      if (older === file || older.handle === undefined) continue
+      older.handle = undefined
+      older.reader.unpin()
+    }
+    this.#makeSpareLater()
+    this.#options.events.sealed()
+  }
+
+  #makeSpareLater(): void {
+    if (this.#spare !== undefined || this.#making !== undefined || this.#closing) return
+    this.#making = this.#makeSpare()
+      // No room, or no handle left: the present file goes on growing until the next try.
+      .catch((error: unknown) =>
+        this.#options.events.warn(`the next log file cannot be made: ${String(error)}`),
+      )
+      .finally(() => {
+        this.#making = undefined
+      })
+  }
+
+  async #makeSpare(): Promise<void> {
+    const { disk } = this.#options
+    const number = this.#active.number + 1
+    const handle = await disk.open(logPath(number), 'create')
+    try {
+      await handle.sync()
+      await disk.syncDirectory(logFolder)
+    } catch (error) {
+      await handle.close().catch(() => undefined)
+      throw error
+    }
+    this.#spare = { number, handle }
+  }
+}
+
+const done = Promise.resolve()
