@@ -241,6 +241,7 @@ export class Broker {
     store.attach({ snapshot: () => this.engine.snapshot() })
     store.onSynced = () => this.review()
     store.onState = (state, error) => this.#stored(state, error)
+    store.onWarning = (warning) => this.events.emit('warning', warning)
     for (const warning of warnings) this.clock.soon(() => this.events.emit('warning', warning))
   }
 

@@ -2,7 +2,7 @@
 export interface BrokerLimits {
   /** A message's body, in bytes (RabbitMQ's default largest message is 128 MiB, 16 MiB from 4.0 on). */
   readonly maximumBodyBytes: number
-  /** A message's encoded properties, headers included, in bytes: what one AMQP frame of 128 KiB holds, less its own. */
+  /** A message's encoded properties, headers included, in bytes: half of an AMQP frame. */
   readonly maximumHeaderBytes: number
   /** Bodies held in memory over all queues; above it publishers wait. */
   readonly memoryBytes: number
@@ -24,7 +24,7 @@ export interface BrokerLimits {
 
 export const defaultLimits: BrokerLimits = {
   maximumBodyBytes: 128 * 1024 * 1024,
-  maximumHeaderBytes: 128 * 1024 - 64,
+  maximumHeaderBytes: 64 * 1024,
   memoryBytes: 1024 * 1024 * 1024,
   unwrittenBytes: 64 * 1024 * 1024,
   deliveriesPerTurn: 2_000,

@@ -4,6 +4,7 @@ import { decodeBody } from './codec.ts'
 import type { Delivery, Outcome } from './driver.ts'
 import { validate } from './schema.ts'
 import type { StandardSchema } from './schema.ts'
+import { newId } from './id.ts'
 import type { FieldTable } from '../model/field-table.ts'
 import { durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
@@ -19,6 +20,7 @@ export class Job<Data = unknown> {
   #controller: AbortController | undefined
   #unfollow: (() => void) | undefined
   #settled = false
+  #madeId: string | undefined
 
   /** @internal */
   constructor(delivery: Delivery, data: Data) {
@@ -26,9 +28,9 @@ export class Job<Data = unknown> {
     this.data = data
   }
 
-  /** The id that `send` resolved with; the message id of a message from elsewhere, or '' where it has none. */
+  /** The id that `send` resolved with; one made here for a message from elsewhere that has none. */
   get id(): string {
-    return this.delivery.message.properties.messageId ?? ''
+    return this.delivery.message.properties.messageId ?? (this.#madeId ??= newId())
   }
 
   /** From 1; kept by the engine, so that it counts a process that died with the job in its hands. */

@@ -73,7 +73,7 @@ async function browseDelayed(
   if (broker.store === undefined || queue.delayed.pagedLength === 0) {
     return pageOf(broker.engine.browseDelayed(queue, afterSeq, limit), limit)
   }
-  const stored = await broker.store.readDelayed({ queueId: queue.id, afterSeq, limit })
+  const stored = await broker.store.readQueue({ queueId: queue.id, state: 'delayed', afterSeq, limit })
   const transient = broker.engine.browseDelayed(queue, afterSeq, limit).filter((entry) => !entry.stored)
   const merged = [...stored, ...transient].sort((a, b) => a.seq - b.seq).slice(0, limit)
   return pageOf(merged, limit)

@@ -37,7 +37,7 @@ export class InProcessDelivery implements Delivery, Received {
   }
 
   get token(): string {
-    return String(this.#delivery.deliveryTag)
+    return `${this.#delivery.session.connectionId}.${this.#delivery.deliveryTag}`
   }
 
   get lost(): AbortSignal {

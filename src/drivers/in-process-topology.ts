@@ -1,5 +1,5 @@
 /** A topology of the port as declarations of the engine. Everything is checked before anything is changed. */
-import { ConflictError, MillraceError } from '../model/errors.ts'
+import { ConflictError, MillraceError, ValidationError } from '../model/errors.ts'
 import { parseExchangeArguments, parseQueueArguments } from '../model/arguments.ts'
 import type { FieldTable } from '../model/field-table.ts'
 import { assertExchangeName, assertQueueName, assertRoutingKey } from '../model/names.ts'
@@ -35,17 +35,27 @@ function check(apply: { session: Session; vhost: VirtualHost; nowMs: number; top
     assertExchangeName(exchange.name)
     const declaration = exchangeDeclaration(exchange)
     if (vhost.exchanges.has(exchange.name)) session.declareExchange(declaration)
-    else parseExchangeArguments(declaration.arguments, exchange.name)
+    else read(() => parseExchangeArguments(declaration.arguments, `exchange '${exchange.name}'`))
   }
   for (const queue of topology.queues ?? []) {
     assertQueueName(queue.name)
     const declaration = queueDeclaration(queue)
     if (vhost.queues.has(queue.name)) session.declareQueue(declaration, nowMs)
-    else parseQueueArguments(declaration.arguments, queue.name)
+    else read(() => parseQueueArguments(declaration.arguments, `queue '${queue.name}'`))
   }
   for (const binding of topology.bindings ?? []) {
     assertRoutingKey(binding.routingKey)
     checkEnds(vhost, topology, binding)
+  }
+}
+
+/** What AMQP calls a failed precondition is, for who calls us, a wrong argument. */
+function read(parse: () => unknown): void {
+  try {
+    parse()
+  } catch (error) {
+    if (!(error instanceof MillraceError) || error.code !== 'PRECONDITION_FAILED') throw error
+    throw new ValidationError('INVALID_ARGUMENT', error.message, { cause: error })
   }
 }
 

@@ -118,14 +118,9 @@ export class InProcessDriver implements Driver, Holder {
   }
 
   publish(batch: readonly Outgoing[], options?: PublishOptions): Promise<readonly PublishResult[]> {
-    try {
-      const { broker } = this.#parts()
-      if (broker.gate.shut) return this.#publishLater(batch, options)
-      const results = this.#publishNow(broker, batch)
-      return broker.whenDurable().then(() => results)
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    const signal = options?.signal
+    if (signal !== undefined) return untilAborted(signal, () => this.#publish(batch, signal))
+    return this.#publish(batch, undefined)
   }
 
   async consume(
@@ -191,7 +186,12 @@ export class InProcessDriver implements Driver, Holder {
     let count = broker.engine.cancelDelayed(queue, messageId)
     let afterSeq = 0
     while (queue.delayed.pagedLength > 0 && broker.store !== undefined) {
-      const entries = await broker.store.readDelayed({ queueId: queue.id, afterSeq, limit: pageSize })
+      const entries = await broker.store.readQueue({
+        queueId: queue.id,
+        state: 'delayed',
+        afterSeq,
+        limit: pageSize,
+      })
       for (const entry of entries) {
         const named = entry.message.properties.messageId === messageId
         if (named && broker.engine.cancelDelayedEntry(queue, entry)) count += 1
@@ -309,18 +309,25 @@ export class InProcessDriver implements Driver, Holder {
     return known
   }
 
+  #publish(batch: readonly Outgoing[], signal: AbortSignal | undefined): Promise<readonly PublishResult[]> {
+    try {
+      const { broker } = this.#parts()
+      if (broker.gate.shut) return this.#publishLater(batch, signal)
+      const results = this.#publishNow(broker, batch)
+      return broker.whenDurable().then(() => results)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
   async #publishLater(
     batch: readonly Outgoing[],
-    options?: PublishOptions,
+    signal: AbortSignal | undefined,
   ): Promise<readonly PublishResult[]> {
-    const { broker } = this.#parts()
-    do {
-      await broker.gate.wait()
-      if (options?.signal?.aborted === true) {
-        throw new MillraceError('ABORTED', 'The publish was called off while it waited for room')
-      }
-    } while (broker.gate.shut)
-    return this.publish(batch, options)
+    await this.#parts().broker.gate.wait()
+    // Called off while it waited: nobody is told of the result any more, and nothing is stored.
+    if (signal?.aborted === true) return []
+    return this.#publish(batch, signal)
   }
 
   #publishNow(broker: Broker, batch: readonly Outgoing[]): readonly PublishResult[] {
@@ -386,6 +393,19 @@ export class InProcessDriver implements Driver, Holder {
     broker.events.on(name, known)
     this.#forget.push(() => broker.events.off(name, known))
   }
+}
+
+/** What the work comes to, unless the signal says ABORTED before. */
+function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void =>
+      reject(new MillraceError('ABORTED', 'The wait was called off by its signal', { cause: signal.reason }))
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort, { once: true })
+    work()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', abort))
+  })
 }
 
 function publishOne(broker: Broker, vhost: VirtualHost, outgoing: Outgoing, nowMs: number): PublishResult {
