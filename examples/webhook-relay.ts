@@ -25,6 +25,9 @@ const hooks = mq.queue<Hook>('webhooks', {
   backoff: { type: 'fixed', delay: '100ms' },
   timeout: '5s', // a receiver that hangs is aborted, and counts as failed
 })
+// Hooks of an earlier run that was stopped: their receivers are gone.
+await hooks.purge({ state: 'all' })
+await hooks.dead.purge()
 
 const relay = hooks.work(
   async (job) => {
@@ -64,7 +67,6 @@ const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
 // --- what happens ----------------------------------------------------------------------------------------------------
 
-await hooks.dead.purge() // hooks of an earlier run, whose server is gone
 const sent: string[] = []
 for (const path of ['/working', '/stumbling', '/working', '/broken', '/stumbling', '/broken', '/working']) {
   const { id } = await hooks.send({ url: base + path, event: `order-${sent.length + 1}` })

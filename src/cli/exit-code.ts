@@ -25,10 +25,17 @@ const usageCodes = new Set<string>([
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return exitCode.usage
+  if (isAborted(error)) return exitCode.interrupted
   if (!(error instanceof MillraceError)) return exitCode.failure
   if (error.code === 'NOT_FOUND') return exitCode.notFound
-  if (error.code === 'ABORTED') return exitCode.interrupted
   return usageCodes.has(error.code) ? exitCode.usage : exitCode.failure
+}
+
+/** A wait that was called off, by us or by Node.js. */
+function isAborted(error: unknown): boolean {
+  return error instanceof MillraceError
+    ? error.code === 'ABORTED'
+    : error instanceof Error && error.name === 'AbortError'
 }
 
 /** The command line cannot be carried out as it is written. */

@@ -95,7 +95,10 @@ function trace(error: unknown): string {
 function assertFolder(url: string): void {
   const folder = folderOf(url)
   if (folder === undefined || existsSync(folder)) return
-  throw new MillraceError('NOT_FOUND', `There is no data folder ${folder}`)
+  throw new MillraceError(
+    'NOT_FOUND',
+    `There is no data folder ${folder}; check the URL, or make it with send --declare`,
+  )
 }
 
 /** The folder of a `file:` URL, or undefined for another engine's, and for a URL that the engine will refuse itself. */

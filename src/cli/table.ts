@@ -1,4 +1,4 @@
-/** Rows as aligned columns: text to the left, figures to the right. */
+/** Rows as aligned columns: text to the left, figures to the right; on a terminal, each on one line. */
 import type { Terminal } from './terminal.ts'
 
 export type Cell = string | number
@@ -20,7 +20,12 @@ export function table(
       })
       .join('  ')
       .trimEnd()
-  return [terminal.style('dim', line(header)), ...rows.map(line)]
+  const [first = '', ...others] = [line(header), ...rows.map(line)].map((made) => cut(made, terminal.columns))
+  return [terminal.style('dim', first), ...others]
+}
+
+function cut(line: string, columns: number): string {
+  return line.length <= columns ? line : `${line.slice(0, columns - 1)}…`
 }
 
 function text(cell: Cell | undefined): string {

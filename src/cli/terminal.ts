@@ -54,7 +54,7 @@ export class Terminal {
 
   /** Width in characters where the output is a terminal, else no limit. */
   get columns(): number {
-    return this.outputIsTerminal ? (this.#setup.output.columns ?? 80) : Infinity
+    return this.outputIsTerminal ? this.#setup.output.columns || 80 : Infinity
   }
 
   /**
@@ -91,17 +91,20 @@ export class Terminal {
     return plain ? text : styleText(style, text)
   }
 
-  /** Asks a question and waits for the answer; '' where the input ends or Ctrl-C is pressed. */
+  /** Asks a question and waits for the answer; '' where the input ends, or Ctrl-C is pressed. */
   async ask(question: string): Promise<string> {
+    if (this.interrupted.aborted) return ''
     const { input, errors } = this.#setup
     const lines = createInterface({ input, output: errors })
+    const close = (): void => lines.close()
+    // While it asks, the terminal hands Ctrl-C to us instead of sending the signal.
+    lines.once('SIGINT', close)
+    this.interrupted.addEventListener('abort', close)
     try {
-      const ended = new Promise<string>((resolve) => {
-        lines.once('close', () => resolve(''))
-        lines.once('SIGINT', () => resolve(''))
-      })
-      return await Promise.race([lines.question(question), ended])
+      const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
+      return await Promise.race([lines.question(question), closed])
     } finally {
+      this.interrupted.removeEventListener('abort', close)
       lines.close()
     }
   }

@@ -59,7 +59,7 @@ describe('send', () => {
     const { sh } = await shell(t)
     const { code, errors } = await sh('send q --lines --declare', { input: '1\n\n2\noops\n3\n' })
     assert.equal(code, 2)
-    assert.match(errors, /2 messages went to q before this:\nmillrace: line 4 is not JSON/)
+    assert.match(errors, /2 messages went to q before this\nmillrace: line 4 is not JSON/)
     assert.equal((await sh('consume q')).output, '1\n2\n')
   })
 

@@ -60,18 +60,13 @@ function listing(terminal: Terminal, jobs: readonly BrowsedJob[], state: State):
   const nowMs = Date.now()
   const when = { ready: 'SENT', unacked: 'SENT', delayed: 'DUE', dead: 'WHY' }[state]
   const rows = jobs.map((job) => [job.id, job.attempt, moment(job, state, nowMs), browsedText(job)])
-  return table(terminal, ['ID', 'ATTEMPT', when, 'DATA'], rows).map((line) => cut(line, terminal.columns))
+  return table(terminal, ['ID', 'ATTEMPT', when, 'DATA'], rows)
 }
 
 function moment(job: BrowsedJob, state: State, nowMs: number): string {
   if (state === 'delayed' && job.dueAt !== undefined) return `in ${age(job.dueAt.getTime() - nowMs)}`
   if (state !== 'dead') return `${age(nowMs - job.sentAt.getTime())} ago`
-  const reason = job.headers['x-millrace-reason']
+  const reason = job.headers['x-millrace-reason'] ?? job.headers['x-last-death-reason']
   const error = job.headers['x-millrace-error']
   return [reason, error].filter((part) => typeof part === 'string').join(': ')
-}
-
-/** One message stays on one line of the terminal. */
-function cut(line: string, columns: number): string {
-  return line.length <= columns ? line : `${line.slice(0, columns - 1)}…`
 }

@@ -165,12 +165,12 @@ class Report {
     if (this.#json) await this.#terminal.print(JSON.stringify(sent))
   }
 
-  /** After a mistake in the input: what went before it is in the queue. */
+  /** It ends before the input does: what went before it is in the queue. */
   broken(): void {
     this.#progress.end()
     const { done } = this.#progress
     if (done > 0)
-      this.#terminal.note(`millrace: ${counted(done, 'message')} went to ${this.#queue} before this:`)
+      this.#terminal.note(`millrace: ${counted(done, 'message')} went to ${this.#queue} before this`)
   }
 
   async end(): Promise<number> {
