@@ -14,6 +14,8 @@ import type { Kernel } from './kernel.ts'
 import { dropOverflow } from './overflow.ts'
 import type { Queue } from './queue.ts'
 import { checkRoutingKeys, routingKeysOf, withoutBlindCopies } from './routing-keys.ts'
+import type { SessionSink } from './sink.ts'
+import type { BufferedPublish } from './transaction.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** What comes with a message and is not in it. The common cases are the constants below: no object per message. */
@@ -66,6 +68,9 @@ export interface PublishOutcome {
   readonly messageId: string
 }
 
+/** AMQP 0-9-1 reply code NO_ROUTE. */
+const noRoute = 312
+
 const unroutable: PublishOutcome = Object.freeze({ type: 'unroutable', queues: 0, messageId: '' })
 const rejected: PublishOutcome = Object.freeze({ type: 'rejected', queues: 0, messageId: '' })
 const routedToOne: PublishOutcome = Object.freeze({ type: 'routed', queues: 1, messageId: '' })
@@ -95,6 +100,29 @@ export function publish(
     dropOverflow(kernel, nowMs)
   }
   return outcome
+}
+
+/** Gives a mandatory message that no queue took back to its publisher: basic.return. */
+export function giveBack(kernel: Kernel, sink: SessionSink, message: Message): void {
+  kernel.insideSink = true
+  try {
+    sink.returned(message, noRoute, 'NO_ROUTE')
+  } finally {
+    kernel.insideSink = false
+  }
+}
+
+/** A publish whose transaction is committed; its exchange may have gone meanwhile. */
+export function publishBuffered(
+  kernel: Kernel,
+  sink: SessionSink,
+  buffered: BufferedPublish,
+  nowMs: number,
+): void {
+  const { exchange, message, extras } = buffered
+  const exists = exchange.vhost.exchanges.get(exchange.name) === exchange
+  const outcome = exists ? publish(kernel, exchange, message, extras, nowMs) : unroutable
+  if (extras.mandatory && outcome.type === 'unroutable') giveBack(kernel, sink, message)
 }
 
 /** Refuses what is out of range. Codes `INVALID_ARGUMENT`, `INVALID_OPTION`. */

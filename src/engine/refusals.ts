@@ -1,6 +1,6 @@
 /** The engine's refusals in RabbitMQ's words, which clients and their tests match. */
 import { describeResource } from '../model/arguments.ts'
-import { MillraceError } from '../model/errors.ts'
+import { MillraceError, UnsupportedError } from '../model/errors.ts'
 
 interface Named {
   readonly name: string
@@ -41,4 +41,13 @@ export function exclusivelyUsed(where: Named): MillraceError {
 
 export function tooMany(what: string, limit: number): MillraceError {
   return new MillraceError('LIMIT_REACHED', `there are ${limit} ${what} already, the most that is allowed`)
+}
+
+export function recoverWithoutRequeue(): UnsupportedError {
+  const hint = 'recover with requeue=true'
+  return new UnsupportedError({ feature: 'recover without requeue', driver: 'this broker', hint })
+}
+
+export function preconditionFailed(message: string): MillraceError {
+  return new MillraceError('PRECONDITION_FAILED', message)
 }

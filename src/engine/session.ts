@@ -3,67 +3,31 @@
  * HTTP API are adapters over it. Method names are the protocol's verbs; errors are those of RabbitMQ.
  */
 import { assert } from '../std/assert.ts'
-import { describeResource, parseConsumerArguments } from '../model/arguments.ts'
-import { ClosedError, MillraceError, UnsupportedError } from '../model/errors.ts'
-import { emptyFieldTable } from '../model/field-value.ts'
-import type { FieldTable } from '../model/field-value.ts'
+import { ClosedError } from '../model/errors.ts'
 import type { Message } from '../model/message.ts'
-import { stripLineBreaks } from '../model/names.ts'
-import { Consumer } from './consumer.ts'
+import type { Consumer } from './consumer.ts'
 import type { EngineDelivery } from './delivery.ts'
 import { handOver } from './dispatch.ts'
-import type { Exchange } from './exchange.ts'
 import { takeDeliverable } from './head.ts'
 import type { Kernel } from './kernel.ts'
-import { checkExtras, checkPublishable, publish } from './publish.ts'
+import { checkExtras, checkPublishable, giveBack, publish, publishBuffered } from './publish.ts'
 import type { PublishExtras, PublishOutcome } from './publish.ts'
-import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
-import { exclusivelyUsed, locked, notFound, tooMany } from './refusals.ts'
-import { acknowledge, reject, requeue, retry } from './settle.ts'
+import { preconditionFailed, recoverWithoutRequeue } from './refusals.ts'
+import { SessionTopology } from './session-topology.ts'
+import type { BindExchange, BindQueue, QueueDeclared } from './session-topology.ts'
+import { acknowledge, reject, requeue, retry, settle } from './settle.ts'
 import type { SessionSink } from './sink.ts'
-import * as topology from './topology.ts'
+import { deleteIfUnused, subscribe, unsubscribe } from './subscribe.ts'
+import type { Consume } from './subscribe.ts'
+import { touch } from './topology.ts'
 import type { DeclareExchange, DeclareQueue } from './topology.ts'
 import { Transaction } from './transaction.ts'
 import type { BufferedSettlement } from './transaction.ts'
-import { Unacked } from './unacked.ts'
+import { takeKnown, takeKnownThrough, Unacked } from './unacked.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
-export interface QueueDeclared {
-  readonly name: string
-  /** Ready messages. */
-  readonly messageCount: number
-  readonly consumerCount: number
-}
-
-export interface BindQueue {
-  /** '' for the last one declared on this session. */
-  readonly queue: string
-  readonly exchange: string
-  readonly routingKey: string
-  readonly arguments?: FieldTable
-}
-
-export interface BindExchange {
-  readonly source: string
-  readonly destination: string
-  readonly routingKey: string
-  readonly arguments?: FieldTable
-}
-
-export interface Consume {
-  readonly queue: string
-  /** '' has the broker make one. */
-  readonly tag: string
-  readonly noAck?: boolean
-  readonly exclusive?: boolean
-  readonly arguments?: FieldTable
-  /** Instead of what `qos` said. */
-  readonly prefetch?: number
-}
-
-const buffered: PublishOutcome = Object.freeze({ type: 'routed', queues: 0, messageId: '' })
-const noReturn = 312
+const awaitsCommit: PublishOutcome = Object.freeze({ type: 'routed', queues: 0, messageId: '' })
 
 export class Session {
   readonly vhost: VirtualHost
@@ -82,8 +46,8 @@ export class Session {
   outOfCredit: boolean
   closed: boolean
   readonly #kernel: Kernel
+  readonly #topology: SessionTopology
   #prefetch: number
-  #lastQueueName: string
   #confirming: boolean
   #transaction: Transaction | undefined
 
@@ -100,8 +64,8 @@ export class Session {
     this.outOfCredit = false
     this.closed = false
     this.#kernel = kernel
+    this.#topology = new SessionTopology(kernel, vhost, connectionId)
     this.#prefetch = 0
-    this.#lastQueueName = ''
     this.#confirming = false
     this.#transaction = undefined
   }
@@ -118,81 +82,57 @@ export class Session {
   // --- exchanges and queues -----------------------------------------------------------------------------------
 
   declareExchange(wanted: DeclareExchange): void {
-    this.#enter()
-    topology.declareExchange(this.#kernel, this.vhost, { ...wanted, name: stripLineBreaks(wanted.name) })
+    this.#open().declareExchange(wanted)
   }
 
   /** Passive declare: throws NOT_FOUND if it is not there. */
   checkExchange(name: string): void {
-    this.#enter()
-    this.vhost.exchange(stripLineBreaks(name))
+    this.#open().checkExchange(name)
   }
 
   deleteExchange(name: string, options: { ifUnused?: boolean } = {}): void {
-    this.#enter()
-    const ifUnused = options.ifUnused ?? false
-    topology.deleteExchange(this.#kernel, this.vhost, stripLineBreaks(name), { ifUnused })
+    this.#open().deleteExchange(name, options.ifUnused ?? false)
   }
 
   bindExchange(terms: BindExchange): void {
-    this.#enter()
-    topology.bind(this.#kernel, this.vhost, this.#exchangeTerms(terms))
+    this.#open().bindExchange(terms)
   }
 
   unbindExchange(terms: BindExchange): void {
-    this.#enter()
-    topology.unbind(this.#kernel, this.vhost, this.#exchangeTerms(terms))
+    this.#open().unbindExchange(terms)
   }
 
   declareQueue(wanted: DeclareQueue, nowMs: number): QueueDeclared {
-    this.#enter()
-    const given = stripLineBreaks(wanted.name)
-    const serverNamed = given === ''
-    const name = serverNamed ? this.#newQueueName() : given
-    const { connectionId } = this
-    const settled = { ...wanted, name, connectionId, serverNamed }
-    return this.#declared(topology.declareQueue(this.#kernel, this.vhost, settled, nowMs))
+    return this.#open().declareQueue(wanted, nowMs)
   }
 
   /** Passive declare: throws NOT_FOUND, RESOURCE_LOCKED. */
   checkQueue(name: string, nowMs: number): QueueDeclared {
-    this.#enter()
-    const queue = this.queue(name)
-    topology.touch(this.#kernel, queue, nowMs)
-    return this.#declared(queue)
+    return this.#open().checkQueue(name, nowMs)
   }
 
   /** Says how many messages were ready; 0 if there is no such queue. */
   deleteQueue(name: string, options: { ifUnused?: boolean; ifEmpty?: boolean } = {}): number {
-    this.#enter()
-    const queue = this.vhost.queues.get(this.#queueName(name))
-    if (queue === undefined) return 0
-    this.#checkAccess(queue)
     const { ifUnused = false, ifEmpty = false } = options
-    return topology.deleteQueue(this.#kernel, queue, { ifUnused, ifEmpty })
+    return this.#open().deleteQueue(name, { ifUnused, ifEmpty })
   }
 
   bindQueue(terms: BindQueue): void {
-    this.#enter()
-    topology.bind(this.#kernel, this.vhost, this.#queueTerms(terms))
+    this.#open().bindQueue(terms)
   }
 
   unbindQueue(terms: BindQueue): void {
-    this.#enter()
-    topology.unbind(this.#kernel, this.vhost, this.#queueTerms(terms))
+    this.#open().unbindQueue(terms)
   }
 
   /** Drops the ready messages and says how many. */
   purgeQueue(name: string): number {
-    this.#enter()
-    return purgeQueue(this.#kernel, this.queue(name), 'ready')
+    return this.#open().purgeQueue(name)
   }
 
   /** The queue of that name ('' for the last one declared here). Throws NOT_FOUND, RESOURCE_LOCKED. */
   queue(name: string): Queue {
-    const queue = this.vhost.queue(this.#queueName(name))
-    this.#checkAccess(queue)
-    return queue
+    return this.#topology.queue(name)
   }
 
   // --- publishing ---------------------------------------------------------------------------------------------
@@ -206,20 +146,22 @@ export class Session {
     checkExtras(this.#kernel, extras)
     if (this.#transaction !== undefined) {
       this.#transaction.publish({ exchange, message, extras })
-      return buffered
+      return awaitsCommit
     }
-    return this.#publish(exchange, message, extras, nowMs)
+    const outcome = publish(this.#kernel, exchange, message, extras, nowMs)
+    if (extras.mandatory && outcome.type === 'unroutable') giveBack(this.#kernel, this.sink, message)
+    return outcome
   }
 
   confirmSelect(): void {
     this.#enter()
-    if (this.#transaction !== undefined) throw failed('cannot switch from tx to confirm mode')
+    if (this.#transaction !== undefined) throw preconditionFailed('cannot switch from tx to confirm mode')
     this.#confirming = true
   }
 
   txSelect(): void {
     this.#enter()
-    if (this.#confirming) throw failed('cannot switch from confirm to tx mode')
+    if (this.#confirming) throw preconditionFailed('cannot switch from confirm to tx mode')
     this.#transaction ??= new Transaction(this.#kernel.limits.operationsPerTransaction)
   }
 
@@ -229,10 +171,8 @@ export class Session {
     const transaction = this.#currentTransaction()
     const { publishes, settlements } = transaction
     transaction.clear()
-    for (const { exchange, message, extras } of publishes) {
-      this.#publish(exchange, message, extras, nowMs)
-    }
-    for (const settlement of settlements) this.#settle(settlement, nowMs)
+    for (const buffered of publishes) publishBuffered(this.#kernel, this.sink, buffered, nowMs)
+    for (const settlement of settlements) settle(this.#kernel, settlement, nowMs)
   }
 
   /** Forgets what was published; what was settled is unacked again. */
@@ -260,35 +200,8 @@ export class Session {
   /** Gives the consumer's tag. Throws NOT_FOUND, RESOURCE_LOCKED, ACCESS_REFUSED (exclusive), NOT_ALLOWED (tag in use). */
   consume(wanted: Consume, nowMs: number): string {
     this.#enter()
-    const tag = wanted.tag === '' ? `amq.ctag-${this.#kernel.name()}` : wanted.tag
-    if (this.consumers.has(tag)) {
-      throw new MillraceError('NOT_ALLOWED', `attempt to reuse consumer tag '${tag}'`)
-    }
-    const queue = this.queue(wanted.queue)
-    const where = { name: queue.name, vhost: this.vhost.name }
-    const table = wanted.arguments ?? emptyFieldTable
-    const { priority } = parseConsumerArguments(table, describeResource('queue', where))
-    const exclusive = wanted.exclusive ?? false
-    const taken = exclusive && (queue.consumers.size > 0 || queue.settings.singleActiveConsumer)
-    if (taken || queue.consumers.exclusive) throw exclusivelyUsed(where)
-    const limit = this.#kernel.limits.consumersPerSession
-    if (this.consumers.size >= limit) throw tooMany('consumers', limit)
-    const consumer = new Consumer({
-      session: this,
-      queue,
-      tag,
-      noAck: wanted.noAck ?? false,
-      exclusive,
-      priority,
-      arguments: table,
-      prefetch: wanted.prefetch ?? this.#prefetch,
-    })
-    this.consumers.set(tag, consumer)
-    queue.consumers.add(consumer)
-    queue.hadConsumer = true
-    topology.touch(this.#kernel, queue, nowMs)
-    this.#kernel.markDirty(queue)
-    return tag
+    const prefetch = wanted.prefetch ?? this.#prefetch
+    return subscribe(this.#kernel, this, { ...wanted, prefetch }, nowMs).tag
   }
 
   /** Changes the credit of a running consumer; false if there is none of that tag. */
@@ -306,8 +219,8 @@ export class Session {
     this.#enter()
     const consumer = this.consumers.get(tag)
     if (consumer === undefined) return
-    this.#detach(consumer, nowMs)
-    this.#deleteIfUnused(consumer.queue)
+    unsubscribe(this.#kernel, consumer, nowMs)
+    deleteIfUnused(this.#kernel, consumer.queue)
   }
 
   /** Takes one message, whatever the prefetch. */
@@ -318,7 +231,7 @@ export class Session {
     this.#enter()
     const kernel = this.#kernel
     const queue = this.queue(wanted.queue)
-    topology.touch(kernel, queue, nowMs)
+    touch(kernel, queue, nowMs)
     if (queue.paused) return undefined
     kernel.work = kernel.limits.workPerAdvance
     const entry = takeDeliverable(kernel, queue, nowMs, false)
@@ -343,9 +256,7 @@ export class Session {
       this.#settleTags(tag, multiple, 'ack', nowMs)
       return
     }
-    const delivery = this.unacked.take(tag)
-    if (delivery === undefined) throw unknownTag(tag)
-    acknowledge(this.#kernel, delivery)
+    acknowledge(this.#kernel, takeKnown(this.unacked, tag))
   }
 
   nack(tag: number, options: { multiple: boolean; requeue: boolean }, nowMs: number): void {
@@ -360,13 +271,7 @@ export class Session {
   /** Puts back everything unacked. Throws UNSUPPORTED without `requeue`, as RabbitMQ does. */
   recover(options: { requeue: boolean }, nowMs: number): void {
     this.#enter()
-    if (!options.requeue) {
-      throw new UnsupportedError({
-        feature: 'recover without requeue',
-        driver: 'this broker',
-        hint: 'recover with requeue=true',
-      })
-    }
+    if (!options.requeue) throw recoverWithoutRequeue()
     for (const delivery of this.unacked.takeThrough(0)) requeue(this.#kernel, delivery, nowMs, true)
   }
 
@@ -413,14 +318,14 @@ export class Session {
     const queues = new Set<Queue>()
     for (const consumer of this.consumers.values()) {
       queues.add(consumer.queue)
-      this.#detach(consumer, nowMs)
+      unsubscribe(this.#kernel, consumer, nowMs)
     }
     if (this.#transaction !== undefined) {
       for (const { delivery } of this.#transaction.settlements) this.unacked.restore(delivery)
       this.#transaction.clear()
     }
     for (const delivery of this.unacked.takeThrough(0)) requeue(this.#kernel, delivery, nowMs, true)
-    for (const queue of queues) this.#deleteIfUnused(queue)
+    for (const queue of queues) deleteIfUnused(this.#kernel, queue)
     this.#kernel.removeSession(this)
   }
 
@@ -459,18 +364,9 @@ export class Session {
     if (this.closed) throw new ClosedError('the session is closed; open another one')
   }
 
-  #publish(exchange: Exchange, message: Message, extras: PublishExtras, nowMs: number): PublishOutcome {
-    const kernel = this.#kernel
-    const outcome = publish(kernel, exchange, message, extras, nowMs)
-    if (extras.mandatory && outcome.type === 'unroutable') {
-      kernel.insideSink = true
-      try {
-        this.sink.returned(message, noReturn, 'NO_ROUTE')
-      } finally {
-        kernel.insideSink = false
-      }
-    }
-    return outcome
+  #open(): SessionTopology {
+    this.#enter()
+    return this.#topology
   }
 
   #takeOne(tag: number): EngineDelivery | undefined {
@@ -479,37 +375,15 @@ export class Session {
   }
 
   #settleTags(tag: number, multiple: boolean, type: BufferedSettlement['type'], nowMs: number): void {
-    const deliveries = this.#takeTags(tag, multiple)
+    const deliveries = multiple ? takeKnownThrough(this.unacked, tag) : [takeKnown(this.unacked, tag)]
     for (const delivery of deliveries) {
       if (this.#transaction !== undefined) this.#transaction.settle(delivery, type)
-      else this.#settle({ delivery, type }, nowMs)
-    }
-  }
-
-  #takeTags(tag: number, multiple: boolean): EngineDelivery[] {
-    if (multiple) {
-      if (tag !== 0 && this.unacked.get(tag) === undefined) throw unknownTag(tag)
-      return this.unacked.takeThrough(tag)
-    }
-    const delivery = this.unacked.take(tag)
-    if (delivery === undefined) throw unknownTag(tag)
-    return [delivery]
-  }
-
-  #settle(settlement: BufferedSettlement, nowMs: number): void {
-    const { delivery, type } = settlement
-    switch (type) {
-      case 'ack':
-        return acknowledge(this.#kernel, delivery)
-      case 'requeue':
-        return requeue(this.#kernel, delivery, nowMs, true)
-      case 'reject':
-        return reject(this.#kernel, delivery, nowMs)
+      else settle(this.#kernel, { delivery, type }, nowMs)
     }
   }
 
   #currentTransaction(): Transaction {
-    if (this.#transaction === undefined) throw failed('channel is not transactional')
+    if (this.#transaction === undefined) throw preconditionFailed('channel is not transactional')
     return this.#transaction
   }
 
@@ -518,77 +392,7 @@ export class Session {
     if (consumer.queue.readyMessages > 0) this.#kernel.markDirty(consumer.queue)
   }
 
-  #detach(consumer: Consumer, nowMs: number): void {
-    consumer.cancelled = true
-    this.consumers.delete(consumer.tag)
-    const queue = consumer.queue
-    queue.consumers.remove(consumer)
-    if (queue.consumers.size === 0) topology.touch(this.#kernel, queue, nowMs)
-    if (queue.readyMessages > 0) this.#kernel.markDirty(queue)
-  }
-
-  #deleteIfUnused(queue: Queue): void {
-    if (queue.autoDelete && queue.hadConsumer && queue.consumers.size === 0 && !queue.deleted) {
-      topology.removeQueue(this.#kernel, queue)
-    }
-  }
-
-  #declared(queue: Queue): QueueDeclared {
-    this.#lastQueueName = queue.name
-    return { name: queue.name, messageCount: queue.readyMessages, consumerCount: queue.consumers.size }
-  }
-
-  #newQueueName(): string {
-    for (;;) {
-      const name = `amq.gen-${this.#kernel.name()}`
-      if (!this.vhost.queues.has(name)) return name
-    }
-  }
-
-  #queueName(name: string): string {
-    const stripped = stripLineBreaks(name)
-    if (stripped !== '') return stripped
-    if (this.#lastQueueName === '') {
-      throw new MillraceError('NOT_FOUND', `no previously declared queue in vhost '${this.vhost.name}'`)
-    }
-    return this.#lastQueueName
-  }
-
-  #checkAccess(queue: Queue): void {
-    if (queue.ownerConnectionId !== 0 && queue.ownerConnectionId !== this.connectionId) {
-      throw locked({ name: queue.name, vhost: this.vhost.name })
-    }
-  }
-
-  #queueTerms(terms: BindQueue): topology.BindTerms {
-    const destination = this.queue(terms.queue)
-    const routingKey = terms.queue === '' && terms.routingKey === '' ? destination.name : terms.routingKey
-    const source = stripLineBreaks(terms.exchange)
-    return { source, destination, routingKey, arguments: terms.arguments ?? emptyFieldTable }
-  }
-
-  #exchangeTerms(terms: BindExchange): topology.BindTerms {
-    const name = stripLineBreaks(terms.destination)
-    const destination = this.vhost.exchanges.get(name)
-    if (destination === undefined) throw notFound('exchange', { name, vhost: this.vhost.name })
-    const source = stripLineBreaks(terms.source)
-    return {
-      source,
-      destination,
-      routingKey: terms.routingKey,
-      arguments: terms.arguments ?? emptyFieldTable,
-    }
-  }
-
   #clampDelay(delayMs: number): number {
     return Math.min(Math.max(0, delayMs), this.#kernel.limits.delayMs)
   }
-}
-
-function failed(message: string): MillraceError {
-  return new MillraceError('PRECONDITION_FAILED', message)
-}
-
-function unknownTag(tag: number): MillraceError {
-  return new MillraceError('PRECONDITION_FAILED', `unknown delivery tag ${tag}`)
 }

@@ -6,6 +6,7 @@ import { deadLetter } from './dead-letter.ts'
 import type { EngineDelivery } from './delivery.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
+import type { BufferedSettlement } from './transaction.ts'
 
 /** It was handled: it leaves. */
 export function acknowledge(kernel: Kernel, delivery: EngineDelivery): void {
@@ -66,6 +67,19 @@ export function reject(
   release(kernel, delivery)
   if (queue.deleted) return queue.vanish(entry)
   deadLetter(kernel, queue, entry, { reason: 'rejected', nowMs, account })
+}
+
+/** Does what a session said, or said in a transaction. */
+export function settle(kernel: Kernel, settlement: BufferedSettlement, nowMs: number): void {
+  const { delivery, type } = settlement
+  switch (type) {
+    case 'ack':
+      return acknowledge(kernel, delivery)
+    case 'requeue':
+      return requeue(kernel, delivery, nowMs, true)
+    case 'reject':
+      return reject(kernel, delivery, nowMs)
+  }
 }
 
 /** A delayed entry is due: to the tail, or to the front if others wait for its key. */

@@ -5,6 +5,7 @@
  * old ones move to a map, so that the ring stays in proportion to what is outstanding.
  */
 import { assert } from '../std/assert.ts'
+import { MillraceError } from '../model/errors.ts'
 import type { EngineDelivery } from './delivery.ts'
 
 const minimumSlots = 16
@@ -167,6 +168,23 @@ export class Unacked {
     this.#slots = slots
     this.#mask = size - 1
   }
+}
+
+/** Takes what AMQP's peers must know to be there. Throws PRECONDITION_FAILED. */
+export function takeKnown(unacked: Unacked, tag: number): EngineDelivery {
+  const delivery = unacked.take(tag)
+  if (delivery === undefined) throw unknownTag(tag)
+  return delivery
+}
+
+/** As `takeKnown`, with all before it; all there are for 0, were it none. */
+export function takeKnownThrough(unacked: Unacked, tag: number): EngineDelivery[] {
+  if (tag !== 0 && unacked.get(tag) === undefined) throw unknownTag(tag)
+  return unacked.takeThrough(tag)
+}
+
+function unknownTag(tag: number): MillraceError {
+  return new MillraceError('PRECONDITION_FAILED', `unknown delivery tag ${tag}`)
 }
 
 function byTag(a: EngineDelivery, b: EngineDelivery): number {
