@@ -12,6 +12,7 @@ export class FaultyDisk implements Disk {
   readonly #disk: Disk
   #health: Health = 'well'
   #lock: FolderLock | undefined
+  #torn = false
 
   constructor(disk: Disk) {
     this.#disk = disk
@@ -32,7 +33,9 @@ export class FaultyDisk implements Disk {
   async dieTorn(): Promise<void> {
     this.#health = 'tearing'
     for (let waitedMs = 0; this.#health === 'tearing' && waitedMs < 500; waitedMs += 5) await delay(5)
+    const torn = this.#torn
     await this.die()
+    if (!torn) throw new Error('nothing was written that could be torn')
   }
 
   fill(full: boolean): void {
@@ -102,6 +105,7 @@ export class FaultyDisk implements Disk {
         this.#assertRoom()
         if (this.#health !== 'tearing') return file.write(buffers, position)
         this.#health = 'dead'
+        this.#torn = true
         const whole = Buffer.concat(buffers)
         await file.write([whole.subarray(0, whole.length >> 1)], position)
         throw systemError('EIO')
