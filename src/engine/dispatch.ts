@@ -26,7 +26,10 @@ export function dispatchQueue(kernel: Kernel, queue: Queue, nowMs: number, budge
     delivered += 1
   }
   if (!queue.dirty) {
-    queue.graceFromSeq = 0
+    if (queue.graceFromSeq !== 0) {
+      queue.graceFromSeq = 0
+      kernel.schedule(queue, nowMs)
+    }
     if (queue.limited && queue.isOverLimit) kernel.markOverflowing(queue)
   }
   return delivered

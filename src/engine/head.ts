@@ -57,7 +57,7 @@ export function expireHeads(kernel: Kernel, queue: Queue, nowMs: number): boolea
   for (const lane of queue.lanes()) {
     for (let entry = lane.peek(); entry !== undefined; entry = lane.peek()) {
       if (entry.expiresAtMs > nowMs) break
-      if (queue.dirty && hasGrace(queue, entry)) return true
+      if (queue.dirty && hasGrace(queue, entry)) break
       if (kernel.work <= 0) return true
       kernel.work -= 1
       queue.take(lane, entry)

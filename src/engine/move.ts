@@ -22,6 +22,7 @@ export function moveEntries(
   if (from === to) return { messages: 0, more: false }
   const slice = Math.min(limit, kernel.limits.entriesPerMove)
   let messages = 0
+  from.unpark()
   while (messages < slice && from.readyMessages > 0) {
     const entry = takeOldest(from)
     if (entry === undefined) return { messages, more: true }

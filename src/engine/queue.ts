@@ -257,6 +257,12 @@ export class Queue {
     return entry
   }
 
+  /** Puts what is parked back into its lanes: it is parked again when it comes to the head. */
+  unpark(): void {
+    if (this.#keys === undefined || this.#keys.parkedMessages === 0) return
+    for (const entry of this.#keys.takeParked()) this.lane(entry.lane).putBack(entry)
+  }
+
   /** A key that was found owned by a delayed retry. */
   restoreKey(key: string, seq: number): void {
     this.#keys ??= new KeyOrder(this.#kernel.limits.parkedPerQueue)

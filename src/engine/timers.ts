@@ -15,10 +15,15 @@ export function advanceQueues(kernel: Kernel, nowMs: number): boolean {
     if (queue === undefined || queue.timerAtMs !== atMs) continue
     queue.timerAtMs = Infinity
     if (advanceQueue(kernel, queue, nowMs)) again.push(queue)
-    else if (!queue.deleted) kernel.schedule(queue, nextTimeMs(queue))
+    else if (!queue.deleted) kernel.schedule(queue, laterThan(nowMs, nextTimeMs(queue)))
   }
   for (const queue of again) kernel.schedule(queue, Math.min(nowMs, queue.delayed.nextDueMs()))
   return timers.peekKey() <= nowMs
+}
+
+/** What could not be done now, because it has to be dispatched first, is not tried again at the same time. */
+function laterThan(nowMs: number, atMs: number): number {
+  return atMs > nowMs ? atMs : nowMs + 1
 }
 
 function advanceQueue(kernel: Kernel, queue: Queue, nowMs: number): boolean {

@@ -124,7 +124,7 @@ export class Bench {
       this.engine.invariants()
       more = this.engine.dispatch(this.nowMs) || more
       this.engine.invariants()
-      if (!more) return
+      if (!more && this.engine.nextDueMs() > this.nowMs) return
     }
     throw new Error('the engine does not come to rest')
   }

@@ -345,6 +345,21 @@ describe('order by key', () => {
     assert.deepEqual(client.takeBodies(), ['a2', 'b2'])
   })
 
+  test('moving keeps the order of a key, what is set aside included', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const from = client.queue('from')
+    const to = client.queue('to')
+    for (const body of ['a1', 'a2', 'b1', 'a3', 'b2']) client.send('from', body, { key: body.slice(0, 1) })
+    client.consume('from', { tag: 't', prefetch: 2 })
+    bench.settle()
+    client.session.cancel('t', bench.nowMs)
+    client.session.nack(0, { multiple: true, requeue: true }, bench.nowMs)
+    assert.equal(bench.engine.move({ from, to }, 10, bench.nowMs).messages, 5)
+    bench.settle()
+    assert.deepEqual(client.drain('to'), ['a1', 'a2', 'b1', 'a3', 'b2'])
+  })
+
   test('a key is free again when its owner is purged while it is held back', () => {
     const bench = Bench.create()
     const client = bench.client()
