@@ -10,6 +10,8 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void
   /** Calls back in a turn of its own, soon, letting input and output through in between. */
   soon(callback: () => void): void
+  /** Keeps the process from ending by itself; returns what lets it end. */
+  keepAlive(): () => void
 }
 
 /** Longest time a timer is set for; longer ones are set again (setTimeout counts in 32 bits). */
@@ -29,6 +31,10 @@ export function systemClock(): Clock {
     },
     soon: (callback) => {
       setImmediate(callback)
+    },
+    keepAlive: () => {
+      const timer = setInterval(() => undefined, maximumTimerMs)
+      return () => clearInterval(timer)
     },
   }
 }

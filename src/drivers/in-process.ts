@@ -47,9 +47,6 @@ export interface InProcessOptions {
   readonly acquire: (signal?: AbortSignal) => Promise<Lease>
 }
 
-/** A timer's longest time. */
-const keepAliveMs = 2_147_483_647
-
 /** Entries looked at in one go. */
 const pageSize = 1_000
 
@@ -71,7 +68,7 @@ export class InProcessDriver implements Driver, Holder {
     { sink: (delivery: Delivery) => void; onCancelled: (() => void) | undefined }
   >()
   /** A consumer waits for messages, so the process does not end by itself. */
-  #keepAlive: NodeJS.Timeout | undefined
+  #letEnd: (() => void) | undefined
   #nextTag = 1
   #unsettled = 0
   #settledAll: (() => void) | undefined
@@ -142,7 +139,7 @@ export class InProcessDriver implements Driver, Holder {
       broker.nowMs(),
     )
     this.#consumers.set(tag, { sink, onCancelled: options.onCancelled })
-    this.#keepAlive ??= setInterval(() => undefined, keepAliveMs)
+    this.#letEnd ??= broker.clock.keepAlive()
     broker.wake()
     return {
       setPrefetch: (prefetch) => {
@@ -303,8 +300,8 @@ export class InProcessDriver implements Driver, Holder {
   #forgetConsumer(tag: string): boolean {
     const known = this.#consumers.delete(tag)
     if (this.#consumers.size === 0) {
-      clearInterval(this.#keepAlive)
-      this.#keepAlive = undefined
+      this.#letEnd?.()
+      this.#letEnd = undefined
     }
     return known
   }
@@ -353,7 +350,7 @@ export class InProcessDriver implements Driver, Holder {
     if (lease === undefined || session === undefined) return
     for (const tag of this.#consumers.keys()) session.cancel(tag, lease.broker.nowMs())
     this.#consumers.clear()
-    clearInterval(this.#keepAlive)
+    this.#letEnd?.()
     if (this.#unsettled > 0 && drainMs > 0) await this.#drain(drainMs)
     this.#lost?.abort(new ClosedError('The connection was closed'))
     for (const forget of this.#forget) forget()

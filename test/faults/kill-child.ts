@@ -12,7 +12,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type * as Millrace from '../../src/index.ts'
-import { seededRandom } from '../sim/random.ts'
+import { Random } from '../std/random.ts'
 
 const [entry, folder, witnessFile, seed, mode] = process.argv.slice(2) as [
   string,
@@ -22,7 +22,7 @@ const [entry, folder, witnessFile, seed, mode] = process.argv.slice(2) as [
   string,
 ]
 const { connect } = (await import(entry)) as typeof Millrace
-const random = seededRandom(Number(seed))
+const random = new Random(Number(seed))
 const witness = openSync(witnessFile, 'a')
 const say = (line: string): void => void writeSync(witness, `${line}\n`)
 
@@ -41,14 +41,14 @@ else {
 
 async function produce(): Promise<void> {
   for (;;) {
-    const draw = random()
-    const data = Math.floor(random() * 1e6)
+    const draw = random.next()
+    const data = Math.floor(random.next() * 1e6)
     if (draw < 0.1) {
       const { id } = await events.publish('', data)
       for (const copy of copies) say(`S ${copy.name}/${id}`)
     } else {
       const options =
-        draw < 0.2 ? { delay: Math.floor(random() * 50) } : draw < 0.25 ? { key: `k${data % 5}` } : {}
+        draw < 0.2 ? { delay: Math.floor(random.next() * 50) } : draw < 0.25 ? { key: `k${data % 5}` } : {}
       const { id } = await work.send(data, options)
       say(`S work/${id}`)
     }
@@ -59,8 +59,8 @@ async function consume(queue: Millrace.Queue<number>): Promise<void> {
   for await (const job of queue.consume({ prefetch: 50 })) {
     const id = `${queue.name}/${job.id}`
     say(`D ${id} ${job.attempt}`)
-    const draw = random()
-    if (draw < 0.05) void job.retry({ delay: Math.floor(random() * 40) })
+    const draw = random.next()
+    if (draw < 0.05) void job.retry({ delay: Math.floor(random.next() * 40) })
     else if (draw < 0.08) void job.release()
     else say(`T ${id}`)
     if (draw >= 0.08 && draw < 0.1) void job.dead('by lot').then((held) => held && say(`X ${id}`))

@@ -1,4 +1,4 @@
-/** `npm run kill -- [rounds] [seed]`: rounds of kill -9 under load (default 500) against the built package. */
+/** `npm run kill -- [rounds] [seed] [entry]`: rounds of kill -9 under load (default 500) against the built package, or another [entry] file. */
 import { resolve } from 'node:path'
 import { killOverAndOver } from './kill.ts'
 
@@ -7,7 +7,7 @@ const seed = Number(process.argv[3] ?? 1)
 const report = await killOverAndOver({
   rounds,
   seed,
-  entry: resolve(import.meta.dirname, '../../dist/index.js'),
+  entry: process.argv[4] ?? resolve(import.meta.dirname, '../../dist/index.js'),
   onRound: (round) => {
     if (round % 20 === 0) console.log(`${round} of ${rounds} rounds`)
   },

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, existsSync, cpSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { seededRandom } from '../sim/random.ts'
+import { Random } from '../std/random.ts'
 
 export interface KillReport {
   readonly rounds: number
@@ -25,9 +25,9 @@ export interface KillOptions {
 /** Keeps the folder, and says where, when a promise was broken. */
 export async function killOverAndOver(options: KillOptions): Promise<KillReport> {
   const base = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
-  const random = seededRandom(options.seed)
+  const random = new Random(options.seed)
   for (let round = 0; round < options.rounds; round++) {
-    await killOnce(base, options, 1 + Math.floor(random() * 1e9), 20 + random() * 250)
+    await killOnce(base, options, 1 + Math.floor(random.next() * 1e9), 20 + random.next() * 250)
     options.onRound?.(round + 1)
   }
   const code = await runChild(base, options.entry, 1, 'drain').exited

@@ -14,10 +14,14 @@ export interface Copy {
   end: 'no' | 'asked' | 'durable'
   /** Not to be delivered before. */
   dueAtMs: number
+  /** What of that outlives a crash. */
+  durableDueAtMs: number
   /** In a consumer's hands, in this life of the process. */
   held: boolean
   /** Attempts below this are behind it for good. */
   attemptFloor: number
+  /** Times it was dead-lettered: what was promised of its attempts before does not count after. */
+  deaths: number
   /** Deliveries while draining. */
   drained: number
 }
@@ -39,8 +43,10 @@ export class Oracle {
       promised: false,
       end: 'no',
       dueAtMs: options.dueAtMs,
+      durableDueAtMs: options.dueAtMs,
       held: false,
       attemptFloor: 1,
+      deaths: 0,
       drained: 0,
     }
     this.#copies.set(`${family}/${id}`, copy)
@@ -48,7 +54,11 @@ export class Oracle {
   }
 
   /** A delivery came. */
-  delivered(family: string, id: string, facts: { attempt: number; nowMs: number; dead: boolean }): Copy | undefined {
+  delivered(
+    family: string,
+    id: string,
+    facts: { attempt: number; nowMs: number; dead: boolean },
+  ): Copy | undefined {
     this.deliveries += 1
     const copy = this.#copies.get(`${family}/${id}`)
     if (copy === undefined) {
@@ -71,7 +81,10 @@ export class Oracle {
 
   /** The process died: nobody holds anything, and what was asked for may have happened or not. */
   crashed(): void {
-    for (const copy of this.#copies.values()) copy.held = false
+    for (const copy of this.#copies.values()) {
+      copy.held = false
+      copy.dueAtMs = copy.durableDueAtMs
+    }
   }
 
   /** Copies of a family that nobody holds. */
@@ -84,7 +97,8 @@ export class Oracle {
     for (const copy of this.#copies.values()) {
       const name = `${copy.family}/${copy.id}`
       if (copy.drained > 1) this.#breaks(`${name} was in ${copy.drained} places at once`)
-      if (copy.promised && copy.end === 'no' && copy.drained === 0) this.#breaks(`${name} was confirmed and is lost`)
+      if (copy.promised && copy.end === 'no' && copy.drained === 0)
+        this.#breaks(`${name} was confirmed and is lost`)
     }
   }
 

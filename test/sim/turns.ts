@@ -1,6 +1,7 @@
 /** Time and turns of the event loop, in the simulation's hands: nothing happens unless it is stepped. */
 import type { Clock } from '../../src/broker/clock.ts'
 import type { Scheduler } from '../../src/store/scheduler.ts'
+import type { Random } from '../std/random.ts'
 
 interface Timer {
   readonly atMs: number
@@ -38,6 +39,10 @@ export class Turns implements Clock, Scheduler {
     }
   }
 
+  keepAlive(): () => void {
+    return () => undefined
+  }
+
   get waiting(): number {
     return this.#turns.length
   }
@@ -48,9 +53,9 @@ export class Turns implements Clock, Scheduler {
   }
 
   /** Runs one turn that waits; its place is drawn, for turns of broker and store come in any order. */
-  runOne(random: () => number): boolean {
+  runOne(random: Random): boolean {
     if (this.#turns.length === 0) return false
-    const [callback] = this.#turns.splice(Math.floor(random() * this.#turns.length), 1)
+    const [callback] = this.#turns.splice(random.below(this.#turns.length), 1)
     callback?.()
     return true
   }
