@@ -124,6 +124,9 @@ export class AppendLog {
       this.#gathering = this.#newBatch()
       await this.writer.drain()
     }
+    // Put on record, so that the indexes may forget what recovery has dropped.
+    for (const seq of this.#options.recovered?.state.dropped.values() ?? []) this.#gathering.settled.push(seq)
+    this.closeBatch()
     for (const file of this.files.list) {
       if (file.live.count === 0 && file !== this.#active) file.deadSince = this.#active.number
     }
@@ -208,6 +211,13 @@ export class AppendLog {
     if (!this.#gathering.isEmpty) return this.#gathering.whenDone()
     const last = this.#lastClosed
     return last === undefined || last.number <= this.synced ? done : last.whenDone()
+  }
+
+  /** Resolves when everything appended so far is synced, whatever the policy. */
+  async durable(): Promise<void> {
+    const through = this.appended
+    await this.whenSynced()
+    if (this.writer.synced < through) await this.writer.syncAll()
   }
 
   barrier(): void {

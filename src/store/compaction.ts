@@ -13,7 +13,6 @@ import { visitLiveRows } from './file-rows.ts'
 import { addToTable, writeIndex } from './index-files.ts'
 import type { Slicing } from './index-files.ts'
 import type { LogFile } from './log-file.ts'
-import { readerOf } from './log-file.ts'
 import { recordHeaderBytes } from './record-codec.ts'
 import { PublishedReader, isSoundRecord } from './record-reader.ts'
 
@@ -25,6 +24,8 @@ export interface CompactionContext {
   readonly batchBytes: number
   /** The share of live bytes below which a file is rewritten. */
   readonly below: number
+  /** Resolves when everything appended before the call is synced: what has left by then has left for good. */
+  durable(): Promise<void>
   /** The record of the entry cannot be read. */
   lost(file: LogFile, seq: number): Promise<void>
 }
@@ -43,11 +44,13 @@ export async function compact(context: CompactionContext, file: LogFile): Promis
   reader.acquire()
   try {
     const records = await liveRecords(file)
+    const settled = context.durable()
+    settled.catch(() => undefined)
     let liveBytes = 0
     for (const record of records) liveBytes += record.length
     file.auditedLive = file.live.count
     if (liveBytes >= file.sizeBytes * context.below) return false
-    return await rewrite(context, file, records)
+    return await rewrite(context, file, records, settled)
   } finally {
     reader.release()
   }
@@ -65,6 +68,7 @@ async function rewrite(
   context: CompactionContext,
   file: LogFile,
   records: readonly LiveRecord[],
+  settled: Promise<void>,
 ): Promise<boolean> {
   const { disk } = context
   const temporary = `${logPath(file.number)}.tmp`
@@ -82,18 +86,17 @@ async function rewrite(
   } finally {
     await target.close()
   }
+  await settled
   await disk.rename(temporary, logPath(file.number))
   // From here the old generation lives only as the handle that its readers hold.
-  const old = file.reader
-  file.reader = readerOf(context.pool, file.number)
+  file.renewReader(context.pool)
   file.generation += 1
   file.table = writer.table
   file.index = undefined
   file.sizeBytes = writer.position
   file.writtenBytes = writer.position
-  old.retire()
   await disk.syncDirectory(logFolder)
-  await writeIndex(disk, file, context.slicing)
+  await writeIndex(disk, file, context.slicing, () => context.durable())
   return true
 }
 

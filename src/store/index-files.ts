@@ -18,12 +18,26 @@ export interface Slicing {
   readonly pause: () => Promise<void>
 }
 
-/** Writes the index of a file that is written no more; from then on its table is not needed. */
-export async function writeIndex(disk: Disk, file: LogFile, slicing: Slicing): Promise<void> {
+/**
+ * Writes the index of a file that is written no more; from then on its table is not needed.
+ *
+ * What has left is not in the index, so it must have left for good: `durable` resolves when everything appended before
+ * the call is synced. A crash would otherwise bring back an entry that the index has forgotten.
+ */
+export async function writeIndex(
+  disk: Disk,
+  file: LogFile,
+  slicing: Slicing,
+  durable: () => Promise<void>,
+): Promise<void> {
   const table = file.table
   if (table === undefined) return
   const live = new LiveBits(Uint8Array.from(file.live.bytes), file.live.span)
+  const settled = durable()
+  // Awaited below; a failure before that is not an unhandled one.
+  settled.catch(() => undefined)
   const built = await buildIndex(file, { table, live }, slicing)
+  await settled
   await replaceWhole(disk, indexPath(file.number), built.buffers)
   if (file.table !== table) return
   file.index = built.index

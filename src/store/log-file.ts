@@ -56,18 +56,27 @@ export class LogFile {
     return this.live.has(seq - this.baseSeq)
   }
 
+  /** The file or its index was replaced: who reads now goes on with what was, who comes gets what is. */
+  renewReader(pool: ReaderPool, handle?: DiskFile): void {
+    const old = this.reader
+    this.reader = readerOf(pool, this.number, handle)
+    old.retire()
+  }
+
   invariants(): void {
     this.live.invariants()
     assert(this.writtenBytes <= this.sizeBytes, 'no more is written than was appended')
     assert(this.table !== undefined || this.index !== undefined, 'a file has a table or an index')
     const table = this.table
-    if (table !== undefined) assert(this.live.span <= table.span, 'what is live is in the table')
+    for (let ordinal = 0; table !== undefined && ordinal < this.live.span; ordinal += 1) {
+      assert(!this.live.has(ordinal) || table.has(ordinal), 'what is live is in the table')
+    }
     if (this.index !== undefined)
       assert(this.index.rowCount >= this.live.count, 'what is live is in the index')
   }
 }
 
-export function readerOf(pool: ReaderPool, number: number, handle?: DiskFile): FileReader {
+function readerOf(pool: ReaderPool, number: number, handle?: DiskFile): FileReader {
   return new FileReader(pool, { log: logPath(number), index: indexPath(number) }, handle)
 }
 

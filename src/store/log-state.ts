@@ -11,6 +11,7 @@ import { addToTable, placeOf } from './index-files.ts'
 import type { LogFile } from './log-file.ts'
 import { LogFiles } from './log-file.ts'
 import { recordType } from './record-codec.ts'
+import { SeqList } from './seq-list.ts'
 import { PublishedReader, decodeCounts, decodePurge, decodeSeqs, forEachRecord } from './record-reader.ts'
 
 export class LogState {
@@ -20,6 +21,8 @@ export class LogState {
   readonly counts = new Map<number, number>()
   readonly purges: Purge[] = []
   checkpointFiles: CheckpointFile[] = []
+  /** Entries that recovery itself takes away; the store puts that on record. */
+  readonly dropped = new SeqList()
   lastSeq = 0
   nextQueueId = 1
   /** Records that had the right checksum and made no sense. */
@@ -59,6 +62,10 @@ export class LogState {
         this.senseless += 1
       }
     })
+  }
+
+  drop(file: LogFile, ordinal: number): void {
+    if (file.live.clear(ordinal)) this.dropped.push(file.baseSeq + ordinal)
   }
 
   #applyCheckpointRecord(payload: Buffer, type: number, position: number, end: number): void {

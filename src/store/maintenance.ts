@@ -79,7 +79,7 @@ export class Maintenance {
     await this.#deleteDead()
     for (const file of files.list.slice()) {
       if (this.#stopped) return
-      if (this.#canIndex(file)) await writeIndex(this.#context.disk, file, this.#context.slicing)
+      if (this.#canIndex(file)) await this.#writeIndex(file)
     }
     for (const file of files.list.slice()) {
       if (this.#stopped) return
@@ -95,6 +95,11 @@ export class Maintenance {
       await this.#context.slicing.pause()
     }
     this.#context.purges.done(purge)
+  }
+
+  async #writeIndex(file: LogFile): Promise<void> {
+    const { disk, slicing } = this.#context
+    await writeIndex(disk, file, slicing, () => this.#context.durable())
   }
 
   /** A file that is no longer written and whose successor counts. */

@@ -6,6 +6,7 @@ import type { RecoveredQueue } from '../model/record.ts'
 import { delayedSlot, rowFlag } from './entry-table.ts'
 import type { LiveRow } from './file-rows.ts'
 import { visitLiveRows } from './file-rows.ts'
+import { LiveBits } from './live-bits.ts'
 import type { LogFile } from './log-file.ts'
 import type { LogState } from './log-state.ts'
 import { PublishedReader, isSoundRecord } from './record-reader.ts'
@@ -52,15 +53,17 @@ export async function countQueues(
   for (const file of state.files.list) {
     if (file.live.count === 0) continue
     if (addFullSlices(state, file, totals)) continue
-    const rows: FileCount = { totals: new Map(), gone: [], held: [], unknown: 0 }
+    const rows: FileCount = { totals: new Map(), gone: [], seen: new LiveBits(), held: [], unknown: 0 }
     await withIndex(file, async () => {
       rows.totals = new Map()
       rows.gone = []
+      rows.seen = new LiveBits()
       rows.held = []
       rows.unknown = 0
       await visitLiveRows(file, (row) => countRow(state, file, rows, row))
     })
-    for (const ordinal of rows.gone) file.live.clear(ordinal)
+    clearUnseen(file, rows.seen)
+    for (const ordinal of rows.gone) state.drop(file, ordinal)
     unknown += rows.unknown
     for (const [queueId, counted] of rows.totals) merge(totals, queueId, counted)
     for (const held of rows.held) await addHeldKey(file, totals, held)
@@ -71,14 +74,25 @@ export async function countQueues(
 interface FileCount {
   totals: Map<number, QueueTotal>
   gone: number[]
+  seen: LiveBits
   held: { queueId: number; seq: number; offset: number; length: number }[]
   unknown: number
+}
+
+/**
+ * An entry without a row was purged before its index was written: the purge that is read again here finds no row to mark.
+ */
+function clearUnseen(file: LogFile, seen: LiveBits): void {
+  if (seen.count === file.live.count) return
+  for (let ordinal = 0; ordinal < file.live.span; ordinal += 1)
+    if (!seen.has(ordinal)) file.live.clear(ordinal)
 }
 
 /** A file of which everything is live, ready and known needs its table of slices only. */
 function addFullSlices(state: LogState, file: LogFile, totals: Map<number, QueueTotal>): boolean {
   const index = file.index
-  if (file.table !== undefined || index === undefined || index.rowCount !== file.live.count) return false
+  if (state.purges.length > 0 || file.table !== undefined) return false
+  if (index === undefined || index.rowCount !== file.live.count) return false
   for (let place = 0; place < index.count; place += 1) {
     const slice = index.at(place)
     if (slice.slot === delayedSlot || slice.flags !== 0 || !state.definitions.hasQueue(slice.queueId))
@@ -92,6 +106,7 @@ function addFullSlices(state: LogState, file: LogFile, totals: Map<number, Queue
 }
 
 function countRow(state: LogState, file: LogFile, counted: FileCount, row: LiveRow): void {
+  counted.seen.set(row.ordinal)
   const isKnown = state.definitions.hasQueue(row.queueId)
   if (!isKnown || (row.flags & rowFlag.transient) !== 0) {
     counted.gone.push(row.ordinal)

@@ -226,14 +226,15 @@ class Recovery {
     }
     if (!isLast) return
     this.#isClean = scanned.end === scanned.size && (scanned.lastFlags & cleanFlag) !== 0
-    if (scanned.end === scanned.size) return
     const handle = await this.#disk.open(logPath(found.number), 'write')
     try {
-      await handle.truncate(scanned.end)
+      if (scanned.end < scanned.size) await handle.truncate(scanned.end)
+      // What a killed process had written and not synced counts from now on, so it must be durable.
       await handle.sync()
     } finally {
       await handle.close()
     }
+    if (scanned.end === scanned.size) return
     this.#warnings.push(
       `the last ${scanned.size - scanned.end} bytes of ${logPath(found.number)} were not written completely when the process stopped, and were cut off`,
     )
@@ -286,13 +287,14 @@ class Recovery {
       const copy = await quarantine(this.#disk, logPath(file.number))
       const before = file.live.count
       for (let ordinal = 0; ordinal < file.live.span; ordinal += 1) {
-        if (!file.table!.has(ordinal)) file.live.clear(ordinal)
+        if (!file.table!.has(ordinal)) this.#state.drop(file, ordinal)
       }
       this.#warnings.push(
         `${logPath(file.number)} is damaged in ${scanned.damaged.length} places: ${before - file.live.count} messages in it are lost; the file as it was is in ${copy}`,
       )
     }
-    await writeIndex(this.#disk, file, this.#context.slicing)
+    await writeIndex(this.#disk, file, this.#context.slicing, () => Promise.resolve())
+    file.renewReader(this.#context.pool)
   }
 }
 

@@ -17,7 +17,7 @@ import { checkFolder, createFolder, quarantine, removeTemporaries } from './fold
 import { rebuildTable } from './index-files.ts'
 import type { StoreLimits } from './limits.ts'
 import { defaultStoreLimits } from './limits.ts'
-import { LogFile, readerOf } from './log-file.ts'
+import { LogFile } from './log-file.ts'
 import { LogReader } from './log-reader.ts'
 import type { StoreState } from './log-writer.ts'
 import { Maintenance } from './maintenance.ts'
@@ -41,6 +41,7 @@ export class Store implements Journal {
   readonly #disk: Disk
   readonly #lock: FolderLock
   readonly #limits: StoreLimits
+  readonly #pool: ReaderPool
   readonly #log: AppendLog
   readonly #reader: LogReader
   readonly #maintenance: Maintenance
@@ -102,6 +103,7 @@ export class Store implements Journal {
     this.#disk = disk
     this.#lock = parts.lock
     this.#limits = limits
+    this.#pool = parts.pool
     this.#full = false
     this.#log = new AppendLog({
       ...parts,
@@ -134,6 +136,7 @@ export class Store implements Journal {
       below: limits.compactBelow,
       auditStep: limits.auditStep,
       newestCheckpoint: () => log.newestCheckpoint,
+      durable: () => log.durable(),
       roomMade: () => log.writer.retryNow(),
       warn: (text) => this.onWarning(text),
     })
@@ -265,13 +268,13 @@ export class Store implements Journal {
   async #rebuild(file: LogFile): Promise<void> {
     this.onWarning(`the index of ${logPath(file.number)} is damaged and is made anew`)
     const scanned = await rebuildTable(file, this.#limits)
+    file.renewReader(this.#pool)
     if (scanned.damaged.length > 0) await this.#quarantine(file)
     this.#maintenance.wake()
   }
 
   async #lost(file: LogFile, seq: number): Promise<void> {
-    file.live.clear(seq - file.baseSeq)
-    this.#log.counts.delete(seq)
+    this.#log.settled(seq)
     await this.#quarantine(file)
     this.onWarning(`a message in ${logPath(file.number)} (number ${seq}) cannot be read and is lost`)
   }
@@ -331,7 +334,6 @@ async function openActive(disk: Disk, pool: ReaderPool, log: RecoveredLog | unde
   const file = log.state.files.active
   if (!log.canAppend) return file
   file.handle = await disk.open(logPath(file.number), 'write')
-  file.reader.retire()
-  file.reader = readerOf(pool, file.number, file.handle)
+  file.renewReader(pool, file.handle)
   return file
 }
