@@ -1,7 +1,7 @@
 /** Kills the child of kill-child.ts over and over, then asks its witness whether a promise was broken. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, existsSync, cpSync } from 'node:fs'
+import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Random } from '../std/random.ts'
@@ -52,10 +52,10 @@ function runChild(base: string, entry: string, seed: number, mode: 'run' | 'drai
 }
 
 async function killOnce(base: string, options: KillOptions, seed: number, afterMs: number): Promise<void> {
-  const before = countReady(base)
+  const before = sizeOf(join(base, 'witness'))
   const { child, exited } = runChild(base, options.entry, seed, 'run')
   const begun = Date.now()
-  while (countReady(base) === before && child.exitCode === null) {
+  while (!readyAfter(base, before) && child.exitCode === null) {
     if (Date.now() - begun > 60_000) throw new Error('The child did not get ready within a minute')
     await new Promise((wake) => setTimeout(wake, 5))
   }
@@ -65,23 +65,20 @@ async function killOnce(base: string, options: KillOptions, seed: number, afterM
   await exited
 }
 
-let readFrom = 0
-let readyCount = 0
-
-/** Rounds that got ready so far; reads only what is new. */
-function countReady(base: string): number {
+/** Whether the witness says 'ready' behind this place: only what is new is read. */
+function readyAfter(base: string, position: number): boolean {
   const file = join(base, 'witness')
-  if (!existsSync(file)) {
-    readFrom = 0
-    readyCount = 0
-    return 0
-  }
-  const text = readFileSync(file, 'latin1')
-  for (let at = text.indexOf('ready\n', readFrom); at !== -1; at = text.indexOf('ready\n', at + 1)) {
-    readyCount += 1
-    readFrom = at + 6
-  }
-  return readyCount
+  const size = sizeOf(file)
+  if (size <= position) return false
+  const bytes = Buffer.alloc(Math.min(size - position, 4096))
+  const handle = openSync(file, 'r')
+  readSync(handle, bytes, 0, bytes.length, position)
+  closeSync(handle)
+  return bytes.includes('ready\n')
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
 }
 
 function judge(file: string, rounds: number): KillReport {
