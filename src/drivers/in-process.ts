@@ -212,7 +212,9 @@ export class InProcessDriver implements Driver, Holder {
     let left = Math.min(options.limit ?? Infinity, route.from.readyMessages)
     let total = 0
     for (;;) {
-      options.signal?.throwIfAborted()
+      // Closed or called off meanwhile: what is moved is moved, each message is in one of the two.
+      this.#parts()
+      if (options.signal?.aborted === true) throw aborted(options.signal)
       const { messages, more } = broker.engine.move(route, left, broker.nowMs())
       total += messages
       left -= messages
@@ -392,11 +394,14 @@ export class InProcessDriver implements Driver, Holder {
   }
 }
 
+function aborted(signal: AbortSignal): MillraceError {
+  return new MillraceError('ABORTED', 'It was called off by its signal', { cause: signal.reason })
+}
+
 /** What the work comes to, unless the signal says ABORTED before. */
 function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const abort = (): void =>
-      reject(new MillraceError('ABORTED', 'The wait was called off by its signal', { cause: signal.reason }))
+    const abort = (): void => reject(aborted(signal))
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
     work()
