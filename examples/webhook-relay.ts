@@ -7,7 +7,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'millrace'
 
@@ -63,7 +62,9 @@ const server = createServer((request, response) => {
 })
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
-const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+const address = server.address()
+assert(typeof address === 'object' && address !== null)
+const base = `http://127.0.0.1:${address.port}`
 
 // --- what happens ----------------------------------------------------------------------------------------------------
 

@@ -90,9 +90,7 @@ describe('send', () => {
     const { sh } = await shell(t)
     await sh('send q 1 --declare --delay 1h --header tenant=acme --header empty= --key k --priority 3')
     const [message] = jsonLines((await sh('peek q --state delayed --json')).output)
-    const headers = message?.['headers'] as Record<string, unknown>
-    assert.equal(headers['tenant'], 'acme')
-    assert.equal(headers['empty'], '')
+    assert.deepEqual(message?.['headers'], { tenant: 'acme', empty: '' })
     const inMs = Date.parse(String(message?.['dueAt'])) - Date.now()
     assert(inMs > 3_500_000 && inMs <= 3_600_000, String(inMs))
     assert.match((await sh('peek q --state delayed')).output, /in (60|59)m/)
