@@ -3,19 +3,8 @@
  * engine. `memory:` and `file:` differ only in the broker they are given.
  */
 import { Emitter } from '../std/emitter.ts'
-import { persistentPublish, transientPublish } from '../broker/broker.ts'
-import type {
-  Broker,
-  EngineDelivery,
-  Holder,
-  PublishExtras,
-  PublishOutcome,
-  Queue,
-  Session,
-  VirtualHost,
-} from '../broker/broker.ts'
-import { ClosedError, MillraceError, ValidationError } from '../model/errors.ts'
-import { bodyLength, Message } from '../model/message.ts'
+import type { Broker, EngineDelivery, Holder, Queue, Session, VirtualHost } from '../broker/broker.ts'
+import { ClosedError, MillraceError } from '../model/errors.ts'
 import type {
   BrowseOptions,
   Capabilities,
@@ -31,8 +20,12 @@ import type {
   QueueStats,
   Topology,
 } from '../client/driver.ts'
+import { untilAborted } from './in-process-abort.ts'
 import { browseQueue } from './in-process-browse.ts'
+import { capabilities } from './in-process-capabilities.ts'
 import { InProcessDelivery } from './in-process-delivery.ts'
+import { publishOne } from './in-process-publish.ts'
+import { cancelDelayed, moveMessages, statsOf } from './in-process-queue.ts'
 import { applyTopology, removeTopology } from './in-process-topology.ts'
 
 /** A broker in use, and how to say that one is done with it. */
@@ -46,13 +39,6 @@ export interface InProcessOptions {
   readonly namespace?: string | undefined
   readonly acquire: (signal?: AbortSignal) => Promise<Lease>
 }
-
-/** Entries looked at in one go. */
-const pageSize = 1_000
-
-const stored: PublishResult = Object.freeze({ type: 'stored' })
-const dropped: PublishResult = Object.freeze({ type: 'dropped' })
-const unroutable: PublishResult = Object.freeze({ type: 'unroutable' })
 
 export class InProcessDriver implements Driver, Holder {
   readonly name: string
@@ -179,27 +165,7 @@ export class InProcessDriver implements Driver, Holder {
 
   async cancelDelayed(name: string, messageId: string): Promise<number> {
     const { broker } = this.#parts()
-    const queue = this.#queue(name)
-    let count = broker.engine.cancelDelayed(queue, messageId)
-    let afterSeq = 0
-    while (queue.delayed.pagedLength > 0 && broker.store !== undefined) {
-      const entries = await broker.store.readQueue({
-        queueId: queue.id,
-        state: 'delayed',
-        afterSeq,
-        limit: pageSize,
-      })
-      for (const entry of entries) {
-        const named = entry.message.properties.messageId === messageId
-        if (named && broker.engine.cancelDelayedEntry(queue, entry)) count += 1
-      }
-      const last = entries.at(-1)
-      if (last === undefined) break
-      afterSeq = last.seq
-    }
-    broker.wake()
-    await broker.whenDurable()
-    return count
+    return cancelDelayed(broker, this.#queue(name), messageId)
   }
 
   async move(
@@ -208,22 +174,7 @@ export class InProcessDriver implements Driver, Holder {
     options: { limit?: number; signal?: AbortSignal } = {},
   ): Promise<number> {
     const { broker } = this.#parts()
-    const route = { from: this.#queue(from), to: this.#queue(to) }
-    let left = Math.min(options.limit ?? Infinity, route.from.readyMessages)
-    let total = 0
-    for (;;) {
-      // Closed or called off meanwhile: what is moved is moved, each message is in one of the two.
-      this.#parts()
-      if (options.signal?.aborted === true) throw aborted(options.signal)
-      const { messages, more } = broker.engine.move(route, left, broker.nowMs())
-      total += messages
-      left -= messages
-      broker.wake()
-      await broker.whenDurable()
-      if (!more || left === 0) return total
-      // The rest is being read from disk: that takes turns of the event loop.
-      if (messages === 0) await broker.nextTurn()
-    }
+    return moveMessages(broker, () => ({ from: this.#queue(from), to: this.#queue(to) }), options)
   }
 
   async pause(name: string): Promise<void> {
@@ -391,138 +342,5 @@ export class InProcessDriver implements Driver, Holder {
     const known = listener as (...facts: unknown[]) => void
     broker.events.on(name, known)
     this.#forget.push(() => broker.events.off(name, known))
-  }
-}
-
-function aborted(signal: AbortSignal): MillraceError {
-  return new MillraceError('ABORTED', 'It was called off by its signal', { cause: signal.reason })
-}
-
-/** What the work comes to, unless the signal says ABORTED before. */
-function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(aborted(signal))
-    if (signal.aborted) return abort()
-    signal.addEventListener('abort', abort, { once: true })
-    work()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', abort))
-  })
-}
-
-function publishOne(broker: Broker, vhost: VirtualHost, outgoing: Outgoing, nowMs: number): PublishResult {
-  const { limits } = broker
-  const message = Message.of(outgoing.exchange, outgoing.routingKey, outgoing.properties, outgoing.body)
-  const bytes = bodyLength(outgoing.body)
-  if (bytes > limits.maximumBodyBytes) return rejected(tooLarge(bytes, limits.maximumBodyBytes))
-  try {
-    if (
-      outgoing.properties.headers !== undefined &&
-      message.propertyBytes.byteLength > limits.maximumHeaderBytes
-    ) {
-      return rejected(headersTooLarge(message.propertyBytes.byteLength, limits.maximumHeaderBytes))
-    }
-    return resultOf(vhost.publish(message, extrasOf(outgoing), nowMs), outgoing)
-  } catch (error) {
-    if (error instanceof MillraceError) return rejected(error)
-    throw error
-  }
-}
-
-/** The common cases are constants: no object per message. */
-function extrasOf(outgoing: Outgoing): PublishExtras {
-  const { properties, delayMs = 0, ttlMs = Infinity, key = '', dedupe } = outgoing
-  const persistent = properties.deliveryMode !== 1
-  const priority = properties.priority ?? 0
-  const hasHeaders = properties.headers !== undefined
-  if (
-    delayMs === 0 &&
-    ttlMs === Infinity &&
-    key === '' &&
-    dedupe === undefined &&
-    priority === 0 &&
-    !hasHeaders
-  ) {
-    return persistent ? persistentPublish : transientPublish
-  }
-  return { persistent, priority, mandatory: false, delayMs, ttlMs, key, dedupe, hasHeaders }
-}
-
-function resultOf(outcome: PublishOutcome, outgoing: Outgoing): PublishResult {
-  switch (outcome.type) {
-    case 'routed':
-      return stored
-    case 'unroutable':
-      return outgoing.mandatory === true ? unroutable : dropped
-    case 'duplicate':
-      return { type: 'duplicate', messageId: outcome.messageId }
-    case 'rejected':
-      return rejected(
-        new MillraceError(
-          'QUEUE_FULL',
-          `The queue is full (routing key '${outgoing.routingKey}'); consume from it, raise its maxLength, or send later`,
-        ),
-      )
-  }
-}
-
-function statsOf(queue: Queue, nowMs: number): QueueStats {
-  const { published, delivered, acked, retried, deadLettered, expired, dropped } = queue.counters
-  return {
-    ready: queue.readyMessages,
-    unacked: queue.unackedMessages,
-    delayed: queue.delayed.length,
-    consumers: queue.consumers.size,
-    oldestMs: queue.oldestMs(nowMs),
-    paused: queue.paused,
-    published,
-    delivered,
-    acked,
-    retried,
-    deadLettered,
-    expired,
-    dropped,
-  }
-}
-
-function rejected(error: Error): PublishResult {
-  return { type: 'rejected', error }
-}
-
-function tooLarge(bytes: number, limit: number): ValidationError {
-  return new ValidationError(
-    'MESSAGE_TOO_LARGE',
-    `The message's body has ${bytes} bytes and the limit is ${limit}; store it elsewhere and send its address`,
-  )
-}
-
-function headersTooLarge(bytes: number, limit: number): ValidationError {
-  return new ValidationError(
-    'HEADERS_TOO_LARGE',
-    `The message's headers and properties have ${bytes} bytes and the limit is ${limit}; put them into the body`,
-  )
-}
-
-function capabilities(name: string, broker: Broker): Capabilities {
-  const native = { level: 'native' } as const
-  return {
-    durable: name === 'file',
-    delay: { ...native, maximumMs: broker.limits.maximumDelayMs, resolutionMs: 1 },
-    cancelDelayed: native,
-    retry: native,
-    deduplication: { ...native, maximumWindowMs: broker.limits.maximumDelayMs },
-    priority: { ...native, maximum: 255 },
-    ordering: native,
-    expiry: native,
-    maxLength: native,
-    singleActiveConsumer: native,
-    exclusiveConsumer: native,
-    pause: native,
-    browse: native,
-    exchangeBindings: native,
-    alternateExchange: native,
-    replay: { level: 'none' },
-    leaseMs: 0,
-    maximumBodyBytes: broker.limits.maximumBodyBytes,
   }
 }

@@ -1,0 +1,90 @@
+/** One message of the port into the engine, and what the engine says of it. */
+import { persistentPublish, transientPublish } from '../broker/broker.ts'
+import type { Broker, PublishExtras, PublishOutcome, VirtualHost } from '../broker/broker.ts'
+import type { Outgoing, PublishResult } from '../client/driver.ts'
+import { MillraceError, ValidationError } from '../model/errors.ts'
+import { bodyLength, Message } from '../model/message.ts'
+
+const stored: PublishResult = Object.freeze({ type: 'stored' })
+const dropped: PublishResult = Object.freeze({ type: 'dropped' })
+const unroutable: PublishResult = Object.freeze({ type: 'unroutable' })
+
+/** What is wrong with the message alone is its result, not an exception. */
+export function publishOne(
+  broker: Broker,
+  vhost: VirtualHost,
+  outgoing: Outgoing,
+  nowMs: number,
+): PublishResult {
+  const { limits } = broker
+  const message = Message.of(outgoing.exchange, outgoing.routingKey, outgoing.properties, outgoing.body)
+  const bytes = bodyLength(outgoing.body)
+  if (bytes > limits.maximumBodyBytes) return rejected(tooLarge(bytes, limits.maximumBodyBytes))
+  try {
+    if (
+      outgoing.properties.headers !== undefined &&
+      message.propertyBytes.byteLength > limits.maximumHeaderBytes
+    ) {
+      return rejected(headersTooLarge(message.propertyBytes.byteLength, limits.maximumHeaderBytes))
+    }
+    return resultOf(vhost.publish(message, extrasOf(outgoing), nowMs), outgoing)
+  } catch (error) {
+    if (error instanceof MillraceError) return rejected(error)
+    throw error
+  }
+}
+
+/** The common cases are constants: no object per message. */
+function extrasOf(outgoing: Outgoing): PublishExtras {
+  const { properties, delayMs = 0, ttlMs = Infinity, key = '', dedupe } = outgoing
+  const persistent = properties.deliveryMode !== 1
+  const priority = properties.priority ?? 0
+  const hasHeaders = properties.headers !== undefined
+  if (
+    delayMs === 0 &&
+    ttlMs === Infinity &&
+    key === '' &&
+    dedupe === undefined &&
+    priority === 0 &&
+    !hasHeaders
+  ) {
+    return persistent ? persistentPublish : transientPublish
+  }
+  return { persistent, priority, mandatory: false, delayMs, ttlMs, key, dedupe, hasHeaders }
+}
+
+function resultOf(outcome: PublishOutcome, outgoing: Outgoing): PublishResult {
+  switch (outcome.type) {
+    case 'routed':
+      return stored
+    case 'unroutable':
+      return outgoing.mandatory === true ? unroutable : dropped
+    case 'duplicate':
+      return { type: 'duplicate', messageId: outcome.messageId }
+    case 'rejected':
+      return rejected(
+        new MillraceError(
+          'QUEUE_FULL',
+          `The queue is full (routing key '${outgoing.routingKey}'); consume from it, raise its maxLength, or send later`,
+        ),
+      )
+  }
+}
+
+function rejected(error: Error): PublishResult {
+  return { type: 'rejected', error }
+}
+
+function tooLarge(bytes: number, limit: number): ValidationError {
+  return new ValidationError(
+    'MESSAGE_TOO_LARGE',
+    `The message's body has ${bytes} bytes and the limit is ${limit}; store it elsewhere and send its address`,
+  )
+}
+
+function headersTooLarge(bytes: number, limit: number): ValidationError {
+  return new ValidationError(
+    'HEADERS_TOO_LARGE',
+    `The message's headers and properties have ${bytes} bytes and the limit is ${limit}; put them into the body`,
+  )
+}
