@@ -44,7 +44,11 @@ export async function writeIndex(
   file.table = undefined
 }
 
-export async function readIndex(disk: Disk, file: LogFile): Promise<SliceIndex | 'missing' | 'damaged'> {
+/** Stale: it was written before the log file was rewritten. */
+export async function readIndex(
+  disk: Disk,
+  file: LogFile,
+): Promise<SliceIndex | 'missing' | 'stale' | 'damaged'> {
   let handle
   try {
     handle = await disk.open(indexPath(file.number), 'read')
@@ -57,7 +61,8 @@ export async function readIndex(disk: Disk, file: LogFile): Promise<SliceIndex |
     await handle.read(header, 0)
     const end = indexTableEnd(header, file)
     const size = await handle.size()
-    if (end === undefined || end > size) return 'damaged'
+    if (typeof end === 'string') return end
+    if (end > size) return 'damaged'
     const bytes = Buffer.allocUnsafeSlow(end)
     if ((await handle.read(bytes, 0)) !== end) return 'damaged'
     return decodeIndex(bytes) ?? 'damaged'
@@ -87,6 +92,15 @@ export async function rebuildTable(
   file.sizeBytes = result.end
   file.writtenBytes = result.end
   return result
+}
+
+/** Ordinals of live entries that reading the whole file did not find. */
+export function unreadable(file: LogFile): number[] {
+  const ordinals: number[] = []
+  for (let ordinal = 0; ordinal < file.live.span; ordinal += 1) {
+    if (file.live.has(ordinal) && file.table?.has(ordinal) === false) ordinals.push(ordinal)
+  }
+  return ordinals
 }
 
 export interface RecordPlace {

@@ -68,8 +68,9 @@ export class LogFile {
     assert(this.writtenBytes <= this.sizeBytes, 'no more is written than was appended')
     assert(this.table !== undefined || this.index !== undefined, 'a file has a table or an index')
     const table = this.table
-    for (let ordinal = 0; table !== undefined && ordinal < this.live.span; ordinal += 1) {
-      assert(!this.live.has(ordinal) || table.has(ordinal), 'what is live is in the table')
+    for (let ordinal = 0; ordinal < this.live.span; ordinal += 1) {
+      const isFound = table === undefined || table.has(ordinal)
+      assert(isFound || !this.live.has(ordinal), 'what is live is in the table')
     }
     if (this.index !== undefined)
       assert(this.index.rowCount >= this.live.count, 'what is live is in the index')

@@ -18,7 +18,7 @@ import { quarantine } from './folder.ts'
 import type { FolderIdentity } from './folder.ts'
 import type { FoundFile } from './found-files.ts'
 import { findFiles, firstSeqOf, readCheckpoint, scanOptionsOf, withFile } from './found-files.ts'
-import { readIndex, rebuildTable, writeIndex } from './index-files.ts'
+import { readIndex, rebuildTable, unreadable, writeIndex } from './index-files.ts'
 import type { Slicing } from './index-files.ts'
 import { LogFile } from './log-file.ts'
 import { LogState } from './log-state.ts'
@@ -280,17 +280,17 @@ class Recovery {
     }
   }
 
+  /** Damage that takes nothing live was reported when it was found: it lies in a file that was kept. */
   async #rebuild(file: LogFile): Promise<void> {
     const scanned = await rebuildTable(file, this.#context)
-    if (scanned.damaged.length > 0) {
+    const lost = unreadable(file)
+    for (const ordinal of lost) this.#state.drop(file, ordinal)
+    // Without damage, what is not there was purged and compacted away; that purge is being read again.
+    if (lost.length > 0 && (scanned.damaged.length > 0 || this.#state.purges.length === 0)) {
       this.#isDamaged = true
       const copy = await quarantine(this.#disk, logPath(file.number))
-      const before = file.live.count
-      for (let ordinal = 0; ordinal < file.live.span; ordinal += 1) {
-        if (!file.table!.has(ordinal)) this.#state.drop(file, ordinal)
-      }
       this.#warnings.push(
-        `${logPath(file.number)} is damaged in ${scanned.damaged.length} places: ${before - file.live.count} messages in it are lost; the file as it was is in ${copy}`,
+        `${logPath(file.number)} is damaged: ${lost.length} messages in it are lost; the file as it was is in ${copy}`,
       )
     }
     await writeIndex(this.#disk, file, this.#context.slicing, () => Promise.resolve())

@@ -310,17 +310,17 @@ function encodeIndexHeader(identity: IndexIdentity, facts: { table: Buffer; rowC
   return header
 }
 
-/** How many bytes the header and the table of slices have; undefined when the header is damaged or another file's. */
-export function indexTableEnd(header: Buffer, identity: IndexIdentity): number | undefined {
-  if (header.length < indexHeaderBytes || !header.subarray(0, 8).equals(magic)) return undefined
+/** How many bytes the header and the table of slices have. An index of another generation or file is stale. */
+export function indexTableEnd(header: Buffer, identity: IndexIdentity): number | 'stale' | 'damaged' {
+  if (header.length < indexHeaderBytes || !header.subarray(0, 8).equals(magic)) return 'damaged'
   const checksum = crc32(header.subarray(0, indexHeaderBytes - 4))
-  if (header.readUInt32LE(indexHeaderBytes - 4) !== checksum) return undefined
+  if (header.readUInt32LE(indexHeaderBytes - 4) !== checksum) return 'damaged'
   const isIts =
     header.readUInt32LE(8) === formatVersion &&
     header.readUInt32LE(12) === identity.number &&
     header.readUInt32LE(16) === identity.generation &&
     readU64(header, 24) === identity.baseSeq
-  return isIts ? indexHeaderBytes + header.readUInt32LE(20) * sliceBytes : undefined
+  return isIts ? indexHeaderBytes + header.readUInt32LE(20) * sliceBytes : 'stale'
 }
 
 /** @param bytes the file up to `indexTableEnd`; undefined when the table is damaged */

@@ -14,7 +14,7 @@ import { formatVersion, logFolder, logPath } from './file-format.ts'
 import { ReaderPool } from './file-reader.ts'
 import type { FolderIdentity } from './folder.ts'
 import { checkFolder, createFolder, quarantine, removeTemporaries } from './folder.ts'
-import { rebuildTable } from './index-files.ts'
+import { rebuildTable, unreadable } from './index-files.ts'
 import type { StoreLimits } from './limits.ts'
 import { defaultStoreLimits } from './limits.ts'
 import { LogFile } from './log-file.ts'
@@ -267,9 +267,9 @@ export class Store implements Journal {
 
   async #rebuild(file: LogFile): Promise<void> {
     this.onWarning(`the index of ${logPath(file.number)} is damaged and is made anew`)
-    const scanned = await rebuildTable(file, this.#limits)
+    await rebuildTable(file, this.#limits)
     file.renewReader(this.#pool)
-    if (scanned.damaged.length > 0) await this.#quarantine(file)
+    for (const ordinal of unreadable(file)) await this.#lost(file, file.baseSeq + ordinal)
     this.#maintenance.wake()
   }
 

@@ -39,10 +39,11 @@ async function survive(seed: number, haltAt: number, kind: CrashKind, sync: Sync
   let disk = new SimulatedDisk({ random, haltAt })
   let finished = false
   try {
-    const work = live(disk, oracle, random, sync).then(() => {
+    const work = async (): Promise<void> => {
+      await live(disk, oracle, random, sync)
       finished = true
-    })
-    await Promise.race([work, disk.whenHalted])
+    }
+    await Promise.race([work(), disk.whenHalted])
     // What the store confirmed before the halt has told its waiters by now.
     await new Promise((resolve) => setImmediate(resolve))
     for (let round = 0; round < 2; round += 1) {
