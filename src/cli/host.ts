@@ -1,5 +1,6 @@
 /** What every command shares: the terminal, the engine that `--url` names, and how results and failures are told. */
 import { existsSync } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { connect } from '../index.ts'
 import type { Client } from '../index.ts'
@@ -48,6 +49,8 @@ export class Host {
     mq.on('warning', (message) => this.terminal.note(`millrace: warning: ${message}`))
     mq.on('blocked', (reason) => this.terminal.note(`millrace: sending waits: ${reason}`))
     try {
+      // What recovery found is told in the next turn, and a short command would be over by then.
+      await nextTurn()
       return await task(mq)
     } finally {
       await mq.close({ timeout: '5s' })

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { millrace, shell } from './harness.ts'
 
@@ -122,6 +124,19 @@ describe('the engine', () => {
     assert.doesNotMatch((await sh('queues')).errors, /\n {4}at /)
     assert.match((await sh('queues --debug')).errors, /\n {4}at /)
     assert.match((await sh('queues', { environment: { MILLRACE_DEBUG: '1' } })).errors, /\n {4}at /)
+  })
+
+  test('what recovery warns of is told, once', async (t) => {
+    const { folder, sh } = await shell(t)
+    const input = Array.from({ length: 2_000 }, (_, index) => `${index}\n`).join('')
+    await sh('send q --lines --declare', { input })
+    const log = join(folder, 'data/log/0000000001.log')
+    const bytes = await readFile(log)
+    await writeFile(log, bytes.fill(0xff, bytes.length / 2, bytes.length / 2 + 100))
+    const { code, errors } = await sh('queues')
+    assert.equal(code, 0)
+    assert.match(errors, /^millrace: warning: .*is damaged.*quarantine/)
+    assert.equal((await sh('queues')).errors, '')
   })
 
   test('namespaces are apart', async (t) => {
