@@ -24,7 +24,7 @@ export interface ReadyPage {
 /** Ready entries in the order of their delivery. @param from undefined for the head */
 export function browseReady(queue: Queue, from: ReadyPosition | undefined, limit: number): ReadyPage {
   const entries: Entry[] = []
-  for (const lane of queue.lanes()) {
+  for (const lane of queue.lanes.descending()) {
     if (from !== undefined && lane.level > from.lane) continue
     const afterSeq = from !== undefined && lane.level === from.lane ? from.afterSeq : 0
     const found: Entry[] = []

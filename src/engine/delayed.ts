@@ -105,17 +105,17 @@ export class DelayedEntries {
     pager.loadEntries({ type: 'seqs', queueId: this.#queueId, seqs, generation: this.#generation })
   }
 
-  /** Takes the pager's answer and says how many entries were not there. */
-  accept(request: SeqsRequest, entries: readonly Entry[]): number {
+  /** Takes the pager's answer and says which entries were not there. */
+  accept(request: SeqsRequest, entries: readonly Entry[]): ReadonlySet<number> {
     this.#outstanding = false
-    if (request.generation !== this.#generation) return 0
+    if (request.generation !== this.#generation) return new Set()
     for (const entry of entries) {
       if (!this.#loading.delete(entry.seq)) continue
       entry.stored = true
       this.#farBytes -= entry.bodyBytes
       this.#keep(entry)
     }
-    const lost = this.#loading.size
+    const lost = new Set(this.#loading)
     this.#loading.clear()
     if (this.pagedLength === 0) this.#farBytes = 0
     return lost

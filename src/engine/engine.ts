@@ -221,7 +221,7 @@ export class Engine {
     const queue = kernel.queues.get(request.queueId)
     if (queue === undefined) return
     if (request.type === 'lane') {
-      const loaded = queue.lane(request.lane).accept(request, entries)
+      const loaded = queue.lanes.at(request.lane).accept(request, entries)
       if (!loaded.accepted) return
       if (loaded.lostMessages > 0 || loaded.lostBytes !== 0) {
         queue.countLost(loaded.lostMessages, loaded.lostBytes)
@@ -233,7 +233,8 @@ export class Engine {
       if (queue.limited && queue.isOverLimit) kernel.markOverflowing(queue)
     } else {
       const lost = queue.delayed.accept(request, entries)
-      kernel.counters.lostEntries += lost
+      kernel.counters.lostEntries += lost.size
+      if (lost.size > 0) queue.freeDelayedKeys(lost)
       kernel.schedule(queue, queue.delayed.nextDueMs())
     }
   }

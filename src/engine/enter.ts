@@ -63,6 +63,7 @@ export function newEntry(kernel: Kernel, queue: Queue, entering: Entering): Entr
     key: entering.key,
     transient: !entering.persistent || !queue.persistent,
     deliveryCount: 0,
-    recovered: false,
+    // Whoever dies of it must not do so for ever: the caution with what a crash left goes with it from queue to queue.
+    recovered: entering.supersedes !== undefined && entering.supersedes.recovered,
   })
 }

@@ -19,7 +19,7 @@ export function takeDeliverable(
   grace: boolean,
 ): Entry | undefined {
   for (;;) {
-    const lane = queue.topLane()
+    const lane = queue.lanes.top()
     if (lane === undefined) return undefined
     const entry = lane.peek()
     if (entry === undefined) return undefined
@@ -45,7 +45,7 @@ export function takeDeliverable(
 
 /** Takes the entry nearest the head whatever its key; undefined if there is none in memory. */
 export function takeOldest(queue: Queue): Entry | undefined {
-  const lane = queue.topLane()
+  const lane = queue.lanes.top()
   if (lane === undefined) return queue.takeParked()
   const entry = lane.peek()
   if (entry !== undefined) queue.take(lane, entry)
@@ -54,7 +54,7 @@ export function takeOldest(queue: Queue): Entry | undefined {
 
 /** Expires what stands at the head of each lane, as far as the work allows. True when it may have more to do. */
 export function expireHeads(kernel: Kernel, queue: Queue, nowMs: number): boolean {
-  for (const lane of queue.lanes()) {
+  for (const lane of queue.lanes.descending()) {
     for (let entry = lane.peek(); entry !== undefined; entry = lane.peek()) {
       if (entry.expiresAtMs > nowMs) break
       if (queue.dirty && hasGrace(queue, entry)) break
@@ -70,7 +70,7 @@ export function expireHeads(kernel: Kernel, queue: Queue, nowMs: number): boolea
 /** When the first head expires; Infinity for never. */
 export function nextExpiryMs(queue: Queue): number {
   let atMs = Infinity
-  for (const lane of queue.lanes()) {
+  for (const lane of queue.lanes.descending()) {
     const head = lane.peek()
     if (head !== undefined && head.expiresAtMs < atMs) atMs = head.expiresAtMs
   }

@@ -2,7 +2,7 @@
  * Order by key within one queue: of the messages with one key, one at a time is in consumers' hands.
  *
  * An entry owns its key from its first delivery until it leaves the queue; an entry that supersedes it (a retry)
- * inherits the key. Later entries of the key that reach the head meanwhile are parked, and the first of them becomes
+ * inherits the key, and is found as its owner after a crash (see model/entry.ts). Later entries of the key that reach the head meanwhile are parked, and the first of them becomes
  * the owner when the key is free.
  *
  *     free ──admit──▶ owned by seq ──release──▶ owned by the first parked, or free
@@ -75,24 +75,37 @@ export class KeyOrder {
     return this.#next(entry.key, slot)
   }
 
-  /** The entry is replaced by one that goes on owning the key. */
-  inherit(old: Entry, fresh: Entry): void {
+  /** The entry is replaced by one that goes on owning the key. @param delayed the new one is held back */
+  inherit(old: Entry, fresh: Entry, delayed: boolean): void {
     const slot = this.#slots.get(old.key)
     assert(slot !== undefined && slot.ownerSeq === old.seq, 'only the owner of a key passes it on')
     slot.ownerSeq = fresh.seq
-    slot.delayed = fresh.dueAtMs > 0
+    slot.delayed = delayed
   }
 
-  /** A store found that the entry, held back for a retry, owns the key. */
+  /** The owner is not held back any more. */
+  ownerIsDue(entry: Entry): void {
+    const slot = this.#slots.get(entry.key)
+    assert(slot !== undefined && slot.ownerSeq === entry.seq && slot.delayed, 'a delayed owner becomes due')
+    slot.delayed = false
+  }
+
+  /** Whether the entry owns its key and is not held back (any more). */
+  isReadyOwner(entry: Entry): boolean {
+    const slot = this.#slots.get(entry.key)
+    return slot !== undefined && slot.ownerSeq === entry.seq && !slot.delayed
+  }
+
+  /** A store found that the entry, held back as far as it knows, owns the key. */
   restore(key: string, seq: number): void {
     if (!this.#slots.has(key)) this.#slots.set(key, { ownerSeq: seq, delayed: true, parked: undefined })
   }
 
-  /** Every delayed owner was purged. Gives those that own their keys next. */
-  releaseDelayed(): Entry[] {
+  /** Every delayed owner is gone, or those of `seqs`. Gives those that own their keys next. */
+  releaseDelayed(seqs?: ReadonlySet<number>): Entry[] {
     const next: Entry[] = []
     for (const [key, slot] of this.#slots) {
-      if (!slot.delayed) continue
+      if (!slot.delayed || seqs?.has(slot.ownerSeq) === false) continue
       const entry = this.#next(key, slot)
       if (entry !== undefined) next.push(entry)
     }

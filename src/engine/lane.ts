@@ -6,10 +6,10 @@
  *                                  frontier ^
  *
  * - resident: the head window. With a pager it is bounded; behind a paged entry nothing is kept.
- * - returned: what was handed out and came back, always older than what was not handed out yet.
- * - paged: every live entry behind `frontier` that is neither in memory nor `ahead`.
- * - ahead: an entry with a high seq that was put to the front on purpose (a retry of a message with a key); while
- *   something is paged, its seq is remembered, so that reading the lane back does not bring it a second time.
+ * - returned: what was handed out and came back, or waited for its key: older than what was not handed out yet. First those
+ *   that own their key and became due; these are on record as held back, so that reading the lane back does not bring
+ *   them a second time.
+ * - paged: every live entry behind `frontier`.
  */
 import { assert } from '../std/assert.ts'
 import { Deque } from '../std/deque.ts'
@@ -40,8 +40,6 @@ export class Lane {
   #pagedMessages: number
   #pagedBytes: number
   #frontier: number
-  #ahead: Set<number> | undefined
-  #lastAheadSeq: number
   /** Counts what made an outstanding answer useless: it is thrown away when it comes. */
   #generation: number
   #loading: boolean
@@ -57,8 +55,6 @@ export class Lane {
     this.#pagedMessages = 0
     this.#pagedBytes = 0
     this.#frontier = 0
-    this.#ahead = undefined
-    this.#lastAheadSeq = 0
     this.#generation = 0
     this.#loading = false
   }
@@ -102,19 +98,12 @@ export class Lane {
     this.#bytes += entry.bodyBytes
   }
 
-  /** Puts an entry that was taken back to its original position. */
+  /** Puts an entry that was taken back to its original position, or one that owns its key before all others. */
   putBack(entry: Entry): void {
-    this.#returned ??= new Heap(bySeq)
+    this.#returned ??= new Heap(byTurn)
     this.#returned.push(entry)
     this.#bytes += entry.bodyBytes
     if (this.#pager !== undefined) this.#trim(this.#pager)
-  }
-
-  /** Puts a new entry before everything that was not handed out yet. */
-  putAhead(entry: Entry): void {
-    this.#lastAheadSeq = entry.seq
-    if (this.#pagedMessages > 0) (this.#ahead ??= new Set()).add(entry.seq)
-    this.putBack(entry)
   }
 
   /** The head; undefined where it is not in memory (then it has been asked for) or the lane is empty. */
@@ -145,7 +134,7 @@ export class Lane {
       queueId: this.#queueId,
       lane: this.level,
       afterSeq: this.#frontier,
-      limit: Math.max(1, pager.windowMessages - this.residentLength) + (this.#ahead?.size ?? 0),
+      limit: Math.max(1, pager.windowMessages - this.residentLength),
       limitBytes: Math.max(1, pager.windowBytes - this.#bytes),
       generation: this.#generation,
     })
@@ -162,7 +151,6 @@ export class Lane {
     for (const entry of entries) {
       assert(entry.seq > this.#frontier, 'a pager answers with what is behind the frontier, ascending')
       this.#frontier = entry.seq
-      if (this.#ahead?.delete(entry.seq) === true) continue
       if (this.#pagedMessages === 0) break
       entry.stored = true
       this.#resident.push(entry)
@@ -191,7 +179,6 @@ export class Lane {
     this.#bytes = 0
     this.#pagedMessages = 0
     this.#pagedBytes = 0
-    this.#ahead = undefined
     this.#generation += 1
   }
 
@@ -214,6 +201,12 @@ export class Lane {
     for (let index = 0; index < found.length && index < limit; index += 1) into.push(found[index]!)
   }
 
+  /** Visits the entries that own their key and became due. */
+  forEachDue(visit: (entry: Entry) => void): void {
+    if (this.#returned === undefined) return
+    for (const entry of this.#returned.values()) if (entry.dueAtMs > 0) visit(entry)
+  }
+
   /** Visits every entry in memory, in no particular order. */
   forEach(visit: (entry: Entry) => void): void {
     if (this.#returned !== undefined) for (const entry of this.#returned.values()) visit(entry)
@@ -227,6 +220,7 @@ export class Lane {
       const entry = this.#resident.at(index)!
       assert(entry.seq > lastSeq, 'resident entries ascend')
       assert(entry.lane === this.level && entry.queueId === this.#queueId, 'an entry is in its own lane')
+      assert(entry.dueAtMs === 0, 'what is due owns its key and goes before')
       lastSeq = entry.seq
       bytes += entry.bodyBytes
     }
@@ -259,7 +253,6 @@ export class Lane {
     const lost = { accepted: true, lostMessages: this.#pagedMessages, lostBytes: this.#pagedBytes }
     this.#pagedMessages = 0
     this.#pagedBytes = 0
-    this.#ahead = undefined
     return lost
   }
 
@@ -277,7 +270,7 @@ export class Lane {
     }
     while (this.#resident.length > 0) {
       const tail = this.#resident.peekLast()!
-      if (!tail.stored || tail.deliveryCount > 0 || tail.seq <= this.#lastAheadSeq) return
+      if (!tail.stored || tail.deliveryCount > 0) return
       if (this.residentLength <= pager.windowMessages && this.#bytes <= pager.windowBytes) return
       this.#resident.pop()
       this.#bytes -= tail.bodyBytes
@@ -286,6 +279,11 @@ export class Lane {
       this.#countPaged(tail)
     }
   }
+}
+
+/** What is in a lane and has a due time owns its key: the others of that key come after it. */
+function byTurn(a: Entry, b: Entry): number {
+  return Number(b.dueAtMs > 0) - Number(a.dueAtMs > 0) || a.seq - b.seq
 }
 
 export function bySeq(a: Entry, b: Entry): number {

@@ -20,7 +20,8 @@ import { DeduplicationTable } from './deduplication.ts'
 import { DelayedEntries } from './delayed.ts'
 import type { Exchange } from './exchange.ts'
 import { KeyOrder } from './key-order.ts'
-import { Lane } from './lane.ts'
+import type { Lane } from './lane.ts'
+import { Lanes } from './lanes.ts'
 import type { Kernel } from './kernel.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
@@ -47,6 +48,7 @@ export class Queue {
   readonly persistent: boolean
   readonly counters: QueueCounters
   readonly consumers: Consumers
+  readonly lanes: Lanes
   readonly delayed: DelayedEntries
   /** The exchanges with a binding to it. */
   readonly sources: Set<Exchange>
@@ -82,9 +84,6 @@ export class Queue {
   /** The number of the last route that reached it; a RouteSet's own. */
   routeMark: number
   readonly #kernel: Kernel
-  readonly #lanes: (Lane | undefined)[]
-  /** No lane above it holds an entry. */
-  #top: number
   #keys: KeyOrder | undefined
   #deduplication: DeduplicationTable | undefined
 
@@ -101,6 +100,7 @@ export class Queue {
     this.persistent = declaration.durable && declaration.ownerConnectionId === 0
     this.counters = new QueueCounters()
     this.consumers = new Consumers(settings.singleActiveConsumer)
+    this.lanes = new Lanes(kernel, id, settings.maxPriority)
     this.delayed = new DelayedEntries(kernel, id)
     this.sources = new Set()
     this.maxPriority = settings.maxPriority
@@ -124,9 +124,6 @@ export class Queue {
     this.expiring = false
     this.routeMark = 0
     this.#kernel = kernel
-    this.#lanes = [new Lane(kernel, id, 0)]
-    for (let level = 1; level <= this.maxPriority; level += 1) this.#lanes.push(undefined)
-    this.#top = 0
     this.#keys = undefined
     this.#deduplication = undefined
   }
@@ -151,8 +148,8 @@ export class Queue {
   /** Age of the message at the head, as far as it is in memory; else 0. */
   oldestMs(nowMs: number): number {
     let oldestAtMs = Infinity
-    for (const lane of this.#lanes) {
-      const head = lane?.peek()
+    for (const lane of this.lanes.descending()) {
+      const head = lane.peek()
       if (head !== undefined && head.publishedAtMs < oldestAtMs) oldestAtMs = head.publishedAtMs
     }
     return oldestAtMs === Infinity ? 0 : Math.max(0, nowMs - oldestAtMs)
@@ -163,7 +160,7 @@ export class Queue {
     const kernel = this.#kernel
     kernel.residentBytes += entry.bodyBytes
     this.#countReady(entry)
-    this.lane(entry.lane).append(entry)
+    this.lanes.at(entry.lane).append(entry)
     if (entry.expiresAtMs !== Infinity) this.#enterWithExpiry(entry)
     if (this.consumers.size > 0) kernel.markDirty(this)
     if (this.limited && this.isOverLimit) kernel.markOverflowing(this)
@@ -178,45 +175,15 @@ export class Queue {
   /** Puts what was in a consumer's hands, or parked, back to its original position. */
   putBack(entry: Entry): void {
     this.#countReady(entry)
-    this.lane(entry.lane).putBack(entry)
+    this.lanes.at(entry.lane).putBack(entry)
     this.#attend(entry)
   }
 
-  /** Puts a new entry before what has not been handed out yet: it owns its key, and others wait for it. */
+  /** Puts an entry that came into memory before all others: it owns its key, and others wait for it. */
   putAhead(entry: Entry): void {
+    assert(entry.dueAtMs > 0 && this.#keys?.owns(entry) === true, 'only the owner of a key goes ahead')
     this.#kernel.residentBytes += entry.bodyBytes
-    this.#countReady(entry)
-    this.lane(entry.lane).putAhead(entry)
-    this.#attend(entry)
-  }
-
-  /** The highest lane that holds an entry. */
-  topLane(): Lane | undefined {
-    for (let level = this.#top; level >= 0; level -= 1) {
-      const lane = this.#lanes[level]
-      if (lane !== undefined && lane.length > 0) {
-        this.#top = level
-        return lane
-      }
-    }
-    this.#top = 0
-    return undefined
-  }
-
-  lane(level: number): Lane {
-    assert(level >= 0 && level <= this.maxPriority, 'a lane is one of the levels declared')
-    if (level > this.#top) this.#top = level
-    return (this.#lanes[level] ??= new Lane(this.#kernel, this.id, level))
-  }
-
-  /** The lanes there are, highest first. */
-  lanes(): Lane[] {
-    const lanes: Lane[] = []
-    for (let level = this.maxPriority; level >= 0; level -= 1) {
-      const lane = this.#lanes[level]
-      if (lane !== undefined) lanes.push(lane)
-    }
-    return lanes
+    this.putBack(entry)
   }
 
   /** An entry that expires then is in memory (again). */
@@ -260,7 +227,7 @@ export class Queue {
   /** Puts what is parked back into its lanes: it is parked again when it comes to the head. */
   unpark(): void {
     if (this.#keys === undefined || this.#keys.parkedMessages === 0) return
-    for (const entry of this.#keys.takeParked()) this.lane(entry.lane).putBack(entry)
+    for (const entry of this.#keys.takeParked()) this.lanes.at(entry.lane).putBack(entry)
   }
 
   /** A key that was found owned by a delayed retry. */
@@ -287,9 +254,19 @@ export class Queue {
     if (next !== undefined) this.#unpark(next)
   }
 
-  /** As `freeKey`, for all that were held back and were purged. */
-  freeDelayedKeys(): void {
-    if (this.#keys !== undefined) for (const next of this.#keys.releaseDelayed()) this.#unpark(next)
+  /** As `freeKey`, for all that were held back (or those of `seqs`) and are gone. */
+  freeDelayedKeys(seqs?: ReadonlySet<number>): void {
+    if (this.#keys !== undefined) for (const next of this.#keys.releaseDelayed(seqs)) this.#unpark(next)
+  }
+
+  /** Whether an entry with a due time, which the store shows as held back, is so: it may be a key's owner that became due. */
+  holdsBack(entry: Entry): boolean {
+    return entry.key === '' || this.#keys?.isReadyOwner(entry) !== true
+  }
+
+  /** Visits the ready entries that are on record as held back. */
+  forEachDue(visit: (entry: Entry) => void): void {
+    if (this.#keys !== undefined) this.lanes.forEachDue(visit)
   }
 
   rememberKey(seen: { key: string; messageId: string; untilMs: number }): void {
@@ -304,12 +281,11 @@ export class Queue {
     const keys = this.#keys
     if (keys !== undefined) {
       for (const entry of keys.takeParked()) this.#kernel.residentBytes -= entry.bodyBytes
-      for (const lane of this.#lanes) lane?.forEach((entry) => keys.release(entry))
+      this.lanes.forEach((entry) => keys.release(entry))
     }
-    for (const lane of this.#lanes) lane?.clear()
+    this.lanes.clear()
     this.readyMessages = 0
     this.readyBytes = 0
-    this.#top = 0
     return messages
   }
 
@@ -331,7 +307,7 @@ export class Queue {
 
   /** Visits every ready and delayed entry in memory, in no particular order. */
   forEachResident(visit: (entry: Entry) => void): void {
-    for (const lane of this.#lanes) lane?.forEach(visit)
+    this.lanes.forEach(visit)
     this.#keys?.forEachParked(visit)
     this.delayed.forEach(visit)
   }
@@ -339,23 +315,20 @@ export class Queue {
   /** Nothing can be delivered now, whoever has credit: nobody has, or the head is not in memory, or waits for its key. */
   isBlocked(): boolean {
     if (this.consumers.next() === undefined) return true
-    const head = this.topLane()?.peek()
+    const head = this.lanes.top()?.peek()
     if (head === undefined) return true
     return head.key !== '' && this.#keys !== undefined && this.#keys.isFull && !this.#keys.owns(head)
   }
 
   invariants(): void {
-    let messages = this.#keys?.parkedMessages ?? 0
-    let bytes = this.#keys?.parkedBytes ?? 0
-    this.#lanes.forEach((lane, level) => {
-      if (lane === undefined) return
-      lane.invariants()
-      messages += lane.length
-      bytes += lane.residentBytes + lane.pagedBytes
-      assert(lane.length === 0 || level <= this.#top, 'no lane above the top holds an entry')
-    })
-    assert(messages === this.readyMessages, 'ready = resident + paged + parked')
-    assert(bytes === this.readyBytes, 'ready bytes = those of resident, paged and parked')
+    this.lanes.invariants()
+    const { messages, bytes } = this.lanes.sums()
+    const parked = this.#keys?.parkedMessages ?? 0
+    assert(messages + parked === this.readyMessages, 'ready = resident + paged + parked')
+    assert(
+      bytes + (this.#keys?.parkedBytes ?? 0) === this.readyBytes,
+      'ready bytes = those of resident, paged and parked',
+    )
     assert(this.unackedMessages >= 0 && this.unackedBytes >= 0, 'unacked is not negative')
     assert(this.deleted || this.timerAtMs <= this.delayed.nextDueMs(), 'a delayed entry has a timer')
     this.delayed.invariants()
@@ -382,7 +355,7 @@ export class Queue {
   }
 
   #unpark(entry: Entry): void {
-    this.lane(entry.lane).putBack(entry)
+    this.lanes.at(entry.lane).putBack(entry)
     this.#attend(entry)
   }
 

@@ -63,7 +63,7 @@ export function restoreEntries(kernel: Kernel, found: RecoveredQueue): void {
   assert(queue !== undefined, 'entries are recovered for queues that exist')
   for (const { lane, count, bodyBytes } of found.lanes) {
     if (count === 0) continue
-    queue.lane(lane).restore(count, bodyBytes)
+    queue.lanes.at(lane).restore(count, bodyBytes)
     queue.readyMessages += count
     queue.readyBytes += bodyBytes
     // The heads may have a time to live that nobody knows of yet: have them read.

@@ -34,7 +34,10 @@ export function requeue(kernel: Kernel, delivery: EngineDelivery, nowMs: number,
   queue.putBack(entry)
 }
 
-/** To the tail, after a delay or at once, as a new entry. @param counts whether this delivery counts as an attempt */
+/**
+ * To the tail, after a delay or at once, as a new entry; with a key, to the front, so that the key's later messages wait.
+ * @param counts whether this delivery counts as an attempt
+ */
 export function retry(
   kernel: Kernel,
   delivery: EngineDelivery,
@@ -52,8 +55,16 @@ export function retry(
       return
     }
   }
-  const dueAtMs = when.delayMs > 0 ? when.nowMs + when.delayMs : 0
-  supersede(kernel, queue, entry, { dueAtMs, deliveryCount: entry.deliveryCount + (counts ? 1 : 0) })
+  const deliveryCount = entry.deliveryCount + (counts ? 1 : 0)
+  const isHeldBack = when.delayMs > 0
+  // The owner of a key has a due time even if that is now: that is what makes it known as the owner after a crash.
+  const dueAtMs = isHeldBack || entry.key !== '' ? when.nowMs + when.delayMs : 0
+  const fresh = supersede(kernel, entry, { dueAtMs, deliveryCount, recovered: false })
+  kernel.residentBytes -= entry.bodyBytes
+  if (entry.key !== '') queue.keys!.inherit(entry, fresh, isHeldBack)
+  if (isHeldBack) queue.hold(fresh)
+  else if (entry.key !== '') queue.putAhead(fresh)
+  else queue.enqueue(fresh)
 }
 
 /** To the dead-letter exchange, or away where there is none. */
@@ -82,21 +93,26 @@ export function settle(kernel: Kernel, settlement: BufferedSettlement, nowMs: nu
   }
 }
 
-/** A delayed entry is due: to the tail, or to the front if others wait for its key. */
+/** A delayed entry is due: to the tail as a new entry, or to the front as it is if it owns its key. */
 export function becomeDue(kernel: Kernel, queue: Queue, entry: Entry): void {
-  kernel.residentBytes += entry.bodyBytes
-  supersede(kernel, queue, entry, { dueAtMs: 0, deliveryCount: entry.deliveryCount })
+  if (entry.key !== '' && queue.keys?.owns(entry) === true) {
+    queue.keys.ownerIsDue(entry)
+    queue.putAhead(entry)
+    return
+  }
+  const { deliveryCount, recovered } = entry
+  queue.enqueue(supersede(kernel, entry, { dueAtMs: 0, deliveryCount, recovered }))
 }
 
+/** A new entry for the same message, on record in the old one's stead. */
 function supersede(
   kernel: Kernel,
-  queue: Queue,
   old: Entry,
-  change: { dueAtMs: number; deliveryCount: number },
-): void {
+  change: { dueAtMs: number; deliveryCount: number; recovered: boolean },
+): Entry {
   const fresh = new Entry({
     seq: kernel.nextSeq,
-    queueId: queue.id,
+    queueId: old.queueId,
     lane: old.lane,
     message: old.message,
     bodyBytes: old.bodyBytes,
@@ -106,16 +122,11 @@ function supersede(
     key: old.key,
     transient: old.transient,
     deliveryCount: change.deliveryCount,
-    recovered: false,
+    recovered: change.recovered,
   })
   kernel.nextSeq += 1
   kernel.journalSuperseding(fresh, old)
-  kernel.residentBytes -= old.bodyBytes
-  const ownsKey = old.key !== '' && queue.keys?.owns(old) === true
-  if (ownsKey) queue.keys?.inherit(old, fresh)
-  if (fresh.dueAtMs > 0) queue.hold(fresh)
-  else if (ownsKey) queue.putAhead(fresh)
-  else queue.enqueue(fresh)
+  return fresh
 }
 
 /** The session and its consumer do not hold it any more. */

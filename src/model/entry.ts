@@ -4,6 +4,10 @@
  * `seq` is the entry's identity for the whole broker and its place in the queue: within a lane, lower is nearer the
  * head. It never changes; what moves to the tail (a due delayed message, a dead letter) becomes a new entry
  * that supersedes the old one in the same record.
+ *
+ * A message with a key that was handed out owns its key until it has left. When it comes back to be tried again, it becomes
+ * a new entry with a due time, and stays that entry once it is due: on record it is held back from then on, so that
+ * whoever reads the record knows it as its key's owner.
  */
 import type { Message } from './message.ts'
 
@@ -24,7 +28,7 @@ export class Entry {
   readonly publishedAtMs: number
   /** Not delivered at or after this time; Infinity for never. */
   readonly expiresAtMs: number
-  /** Held back until this time; 0 for ready at once. */
+  /** Held back until this time; 0 for ready at once. What is ready and has one owns its key. */
   readonly dueAtMs: number
   /** Messages of one key are handled one at a time and in order; '' for none. */
   readonly key: string

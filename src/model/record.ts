@@ -54,7 +54,8 @@ export interface BindingFacts {
 
 export interface Journal {
   /**
-   * One message entered queues. The entries share their message and have consecutive sequence numbers.
+   * One message entered queues. The entries share their message and have consecutive sequence numbers. One that has a key
+   * and a due time and supersedes another owns its key.
    * @param supersedes the entry that this one replaces (settled in the same record), or 0
    */
   published(entries: readonly Entry[], supersedes: number): void
@@ -72,9 +73,9 @@ export interface Journal {
 export interface Purge {
   readonly queueId: QueueId
   readonly throughSeq: number
-  /** Which entries: those ready or those held back. */
+  /** Which entries: those on record as ready (no due time), or as held back (a due time, be it past). */
   readonly state: 'ready' | 'delayed' | 'all'
-  /** Sequence numbers, ascending, of entries that stay: those in a consumer's hands. */
+  /** Sequence numbers, ascending, of entries that stay: those in a consumer's hands, or ready though on record as held back. */
   readonly survivors: readonly number[]
 }
 
@@ -90,8 +91,12 @@ export interface RecoveredQueue {
   readonly queueId: QueueId
   readonly lanes: readonly RecoveredLane[]
   /** Entries held back: `seqs[i]` is due at `dueAtMs[i]`; in no order. */
-  readonly delayed: { readonly seqs: Float64Array; readonly dueAtMs: Float64Array; readonly bodyBytes: number }
-  /** Those of the delayed ones that are retries with a key: their key stays taken until they are done. */
+  readonly delayed: {
+    readonly seqs: Float64Array
+    readonly dueAtMs: Float64Array
+    readonly bodyBytes: number
+  }
+  /** Those of the delayed ones that own their key: it stays taken until they are done, be they due already. */
   readonly heldKeys: ReadonlyArray<{ readonly seq: number; readonly key: string }>
 }
 

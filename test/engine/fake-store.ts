@@ -9,6 +9,8 @@ interface Kept {
   readonly entry: Entry
   /** The delivery count at the time it was published. */
   readonly publishedCount: number
+  /** It took another entry's place. */
+  readonly supersedes: boolean
   deliveries: number
 }
 
@@ -43,6 +45,7 @@ export class FakeStore implements Journal, Pager {
       this.kept.set(entry.seq, {
         entry: copy(entry, entry.deliveryCount, false),
         publishedCount: entry.deliveryCount,
+        supersedes: supersedes !== 0,
         deliveries: 0,
       })
     }
@@ -165,7 +168,7 @@ function recoverQueue(queueId: number, all: readonly Kept[]): RecoveredQueue {
       bodyBytes: delayed.reduce((sum, { entry }) => sum + entry.bodyBytes, 0),
     },
     heldKeys: delayed
-      .filter(({ entry, publishedCount }) => entry.key !== '' && publishedCount > 0)
+      .filter(({ entry, supersedes }) => entry.key !== '' && supersedes)
       .map(({ entry }) => ({ seq: entry.seq, key: entry.key })),
   }
 }

@@ -32,6 +32,8 @@ interface Item {
   front: boolean
   count: number
   dueAtMs: number
+  /** Held back on record until then, as the owner of its key; 0 if it is not on record as that. */
+  ownsFromMs: number
   held: EngineDelivery | undefined
 }
 
@@ -168,6 +170,7 @@ export class Walk {
       front: false,
       count: 0,
       dueAtMs: delayMs > 0 ? nowMs + delayMs : 0,
+      ownsFromMs: 0,
       held: undefined,
     })
   }
@@ -186,8 +189,10 @@ export class Walk {
       item.count += 1
       item.front = true
     } else if (how === 'release') {
-      session.settleRelease(deliveryTag, 0, nowMs)
+      const delayMs = this.#plan.delays ? Math.max(0, this.#random.below(2000) - 1000) : 0
+      session.settleRelease(deliveryTag, delayMs, nowMs)
       item.front = true
+      if (delayMs > 0) this.#renew(item, delayMs)
     } else if (how === 'reject') {
       session.reject(deliveryTag, { requeue: false }, nowMs)
       this.#free(item)
@@ -197,10 +202,17 @@ export class Walk {
       const delayMs = this.#plan.delays ? this.#random.below(2000) : 0
       session.settleRetry(deliveryTag, delayMs, nowMs)
       item.count += 1
-      item.dueAtMs = delayMs > 0 ? nowMs + delayMs : 0
-      item.front = item.key !== ''
-      item.order = this.#order += 1
+      this.#renew(item, delayMs)
     }
+  }
+
+  /** It comes back as a new entry. */
+  #renew(item: Item, delayMs: number): void {
+    const { nowMs } = this.#bench
+    item.dueAtMs = delayMs > 0 ? nowMs + delayMs : 0
+    item.ownsFromMs = item.key === '' ? 0 : nowMs + delayMs
+    item.front = item.key !== ''
+    item.order = this.#order += 1
   }
 
   #ack(item: Item): void {
@@ -224,7 +236,13 @@ export class Walk {
     item.front = false
     item.order = this.#order += 1
     this.#items.delete(item.body)
-    this.#items.set(item.body, { ...item, lane: 0, expiresAtMs: Infinity, dueAtMs: 0 })
+    this.#items.set(item.body, {
+      ...item,
+      lane: 0,
+      expiresAtMs: Infinity,
+      dueAtMs: 0,
+      ownsFromMs: 0,
+    })
   }
 
   #consume(): void {
@@ -378,16 +396,21 @@ export class Walk {
   #notice(): void {
     const { engine, nowMs } = this.#bench
     const where = new Map<string, { seq: number; delayed: boolean; place: string }>()
-    const look = (entry: Entry): void => {
+    const look = (entry: Entry, delayed: boolean): void => {
       const body = String(entry.message.body)
       const known = where.get(body)
       if (known !== undefined && known.seq >= entry.seq) return
       const place = engine.queueById(entry.queueId)?.name ?? ''
-      where.set(body, { seq: entry.seq, delayed: entry.dueAtMs > 0, place })
+      where.set(body, { seq: entry.seq, delayed, place })
     }
-    for (const queue of engine.vhost('/').queues.values()) queue.forEachResident(look)
-    for (const { entry } of this.#store?.kept.values() ?? []) look(entry)
-    for (const client of this.#clients) for (const { entry } of client.deliveries) look(entry)
+    // First what says it for sure: the owner of a key that became due is on record as held back.
+    for (const queue of engine.vhost('/').queues.values()) {
+      queue.lanes.forEach((entry) => look(entry, false))
+      queue.delayed.forEach((entry) => look(entry, true))
+      queue.forEachResident((entry) => look(entry, false))
+    }
+    for (const client of this.#clients) for (const { entry } of client.deliveries) look(entry, false)
+    for (const { entry } of this.#store?.kept.values() ?? []) look(entry, entry.dueAtMs > 0)
     for (const [body, found] of [...where].sort((a, b) => a[1].seq - b[1].seq)) {
       const item = this.#items.get(body)
       if (item === undefined) continue
@@ -425,8 +448,9 @@ export class Walk {
       if (item.held !== undefined) item.count += 1
       item.held = undefined
       item.front = false
-      if (item.dueAtMs > 0 && item.key !== '' && item.count > 0)
-        this.#owners.set(`${item.place} ${item.key}`, item)
+      if (item.ownsFromMs === 0) continue
+      item.dueAtMs = item.ownsFromMs
+      this.#owners.set(`${item.place} ${item.key}`, item)
     }
     this.#connect()
   }
