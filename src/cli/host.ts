@@ -1,11 +1,10 @@
 /** What every command shares: the terminal, the engine that `--url` names, and how results and failures are told. */
-import { existsSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { connect } from '../index.ts'
 import type { Client } from '../index.ts'
 import { MillraceError } from '../model/errors.ts'
 import { UsageError, exitCode, exitCodeOf, messageOf } from './exit-code.ts'
+import { assertFolder, folderOf } from './folder.ts'
 import { OutputClosed } from './terminal.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -62,7 +61,8 @@ export class Host {
     if (url === undefined || url === '') {
       throw new UsageError('say which engine: give --url, e.g. --url file:./data, or set MQ_URL')
     }
-    if (options.create !== true) assertFolder(url)
+    const folder = folderOf(url)
+    if (options.create !== true && folder !== undefined) assertFolder(folder)
     return connect(url, {
       signal: this.terminal.interrupted,
       ...(options.namespace !== undefined && { namespace: options.namespace }),
@@ -92,26 +92,4 @@ function trace(error: unknown): string {
     stacks.push(`${stacks.length === 0 ? '' : 'caused by '}${at.stack ?? at.message}`)
   }
   return stacks.join('\n')
-}
-
-/** @throws MillraceError NOT_FOUND where a `file:` URL names a folder that is not there */
-function assertFolder(url: string): void {
-  const folder = folderOf(url)
-  if (folder === undefined || existsSync(folder)) return
-  throw new MillraceError(
-    'NOT_FOUND',
-    `There is no data folder ${folder}; check the URL, or make it with send --declare`,
-  )
-}
-
-/** The folder of a `file:` URL, or undefined for another engine's, and for a URL that the engine will refuse itself. */
-function folderOf(url: string): string | undefined {
-  const match = /^file:([^?#]*)/i.exec(url)
-  const path = match?.[1]
-  if (path === undefined || path === '') return undefined
-  try {
-    return path.startsWith('//') ? fileURLToPath(`file:${path}`) : decodeURIComponent(path)
-  } catch {
-    return undefined
-  }
 }
