@@ -9,8 +9,10 @@
  *                   -> failed (the disk refused; nothing more is promised)
  */
 import { assert } from '../std/assert.ts'
+import { Deferred } from '../std/deferred.ts'
 import { Emitter } from '../std/emitter.ts'
 import { Engine, silentJournal } from '../engine/engine.ts'
+import { defaultLimits as engineLimits } from '../engine/limits.ts'
 import type { LaneRequest, Pager, SeqsRequest } from '../engine/pager.ts'
 import type { Session } from '../engine/session.ts'
 import type { SessionSink } from '../engine/sink.ts'
@@ -72,7 +74,10 @@ export class Broker {
   readonly events = new Emitter<BrokerEvents>()
   readonly gate: Gate
   readonly #store: Store | undefined
-  readonly #holders = new Set<Holder>()
+  /** What an operator should know of the opening: quarantined files, lost messages. */
+  readonly warnings: readonly string[]
+  /** Each with its connection. */
+  readonly #holders = new Map<Holder, number>()
   #unrecorded = false
   #state: State = 'open'
   #failure: Error | undefined
@@ -85,8 +90,9 @@ export class Broker {
   #cancelTimer: (() => void) | undefined
   #timerAtMs = Infinity
   /** The end of the turn, for those who wait for it. */
-  #end: { promise: Promise<void>; resolve: () => void } | undefined
+  #end: Deferred<void> | undefined
   #nextConnectionId = 1
+  #closed: Promise<void> | undefined
   #settledOn: Promise<void> | undefined
   #settled: Promise<boolean> = yes
 
@@ -102,8 +108,14 @@ export class Broker {
     this.engine = new Engine({
       journal,
       name: options.newName,
+      limits: {
+        // Not more at once than a turn may have.
+        deliveriesPerDispatch: Math.min(this.limits.deliveriesPerTurn, engineLimits.deliveriesPerDispatch),
+        delayMs: this.limits.maximumDelayMs,
+      },
       ...(this.#store !== undefined && { pager: this.#pager(this.#store) }),
     })
+    this.warnings = options.storage?.warnings ?? []
     if (options.storage !== undefined) this.#restore(options.storage)
     this.wake()
   }
@@ -129,9 +141,10 @@ export class Broker {
 
   openSession(options: { vhost: string; connectionId: number; holder: Holder }): Session {
     this.assertOpen()
-    this.#holders.add(options.holder)
     const { vhost, connectionId, holder } = options
-    return this.engine.openSession({ vhost, connectionId, sink: holder })
+    const session = this.engine.openSession({ vhost, connectionId, sink: holder })
+    this.#holders.set(holder, connectionId)
+    return session
   }
 
   /** Hands back what the connection holds, deletes what was its own. */
@@ -162,10 +175,9 @@ export class Broker {
   whenDurable(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (this.#store !== undefined) return this.#store.whenSynced()
+    if (this.#state === 'closed') return Promise.resolve()
     if (this.#end === undefined) {
-      let resolve: () => void = () => undefined
-      const promise = new Promise<void>((done) => (resolve = done))
-      this.#end = { promise, resolve }
+      this.#end = new Deferred<void>()
       this.wake()
     }
     return this.#end.promise
@@ -208,20 +220,9 @@ export class Broker {
     }
   }
 
-  /** Stores everything, ends the clock. Idempotent; sessions still open are closed first. */
-  async close(): Promise<void> {
-    if (this.#state === 'closing' || this.#state === 'closed') return
-    const failed = this.#state === 'failed'
-    this.#state = 'closing'
-    this.gate.fail(new ClosedError('The engine was closed while the message waited for room'))
-    this.#cancelTimer?.()
-    this.#end?.resolve()
-    try {
-      if (!failed) await this.#store?.close()
-      else await this.#store?.close().catch(() => undefined)
-    } finally {
-      this.#state = 'closed'
-    }
+  /** Closes the sessions still open, stores everything, ends the clock. Idempotent: all who close wait for the one close. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close())
   }
 
   /** @throws ClosedError, or what the store failed with */
@@ -232,17 +233,35 @@ export class Broker {
 
   invariants(): void {
     this.engine.invariants()
+    this.gate.invariants()
     assert(this.#timerAtMs === Infinity || this.#cancelTimer !== undefined, 'a set time has a timer')
   }
 
+  async #close(): Promise<void> {
+    const failed = this.#state === 'failed'
+    this.#state = 'closing'
+    this.gate.fail(new ClosedError('The engine was closed while the message waited for room'))
+    this.#cancelTimer?.()
+    for (const connectionId of this.#holders.values()) this.engine.closeConnection(connectionId, this.nowMs())
+    this.#holders.clear()
+    this.#endTurn()
+    try {
+      // What failed was told already, by `failed`.
+      if (failed) await this.#store?.close().catch(() => undefined)
+      else await this.#store?.close()
+    } finally {
+      this.#state = 'closed'
+      this.#endTurn()
+    }
+  }
+
   #restore(storage: NonNullable<BrokerOptions['storage']>): void {
-    const { store, recovered, warnings } = storage
+    const { store, recovered } = storage
     this.engine.restore(recovered)
     store.attach({ snapshot: () => this.engine.snapshot() })
     store.onSynced = () => this.review()
     store.onState = (state, error) => this.#stored(state, error)
     store.onWarning = (warning) => this.events.emit('warning', warning)
-    for (const warning of warnings) this.clock.soon(() => this.events.emit('warning', warning))
   }
 
   /** One turn: what is due, then what can be delivered, then the next waking. */
@@ -265,7 +284,9 @@ export class Broker {
     const more = this.engine.dispatch(nowMs)
     this.#deliveriesLeft -= this.engine.counters.delivered - before
     if (this.#unrecorded) this.#record()
-    for (const holder of this.#holders) holder.dispatched()
+    // What could not be recorded is in nobody's hands: it comes again after a restart.
+    if (this.#failure !== undefined) return false
+    for (const holder of this.#holders.keys()) holder.dispatched()
     return more
   }
 
@@ -336,8 +357,8 @@ export class Broker {
   }
 
   #fail(error: Error): void {
-    if (this.#state === 'failed' || this.#state === 'closed') return
-    this.#state = 'failed'
+    if (this.#failure !== undefined || this.#state === 'closed') return
+    if (this.#state === 'open') this.#state = 'failed'
     this.#failure = error
     this.#cancelTimer?.()
     this.gate.fail(error)

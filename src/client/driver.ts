@@ -159,8 +159,8 @@ export interface ConsumeOptions {
   readonly exclusive?: boolean
   /** Higher goes first while it has credit (default 0). */
   readonly priority?: number
-  /** The consumer was ended from outside: its queue was deleted. */
-  readonly onCancelled?: () => void
+  /** The consumer was ended from outside: its queue was deleted or, with the error, the engine failed. */
+  readonly onCancelled?: (error?: Error) => void
 }
 
 export interface Consumer {

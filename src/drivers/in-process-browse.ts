@@ -62,7 +62,10 @@ async function readOn(
   return lane === 0 ? undefined : { place: 'memory', lane: lane - 1, afterSeq: 0 }
 }
 
-/** The store has every delayed message that is on record; those it has not are in memory alone. */
+/**
+ * The store has every delayed message that is on record, and keys' owners that are due, which are not held back any more;
+ * what it has not is in memory alone.
+ */
 async function browseDelayed(
   broker: Broker,
   queue: Queue,
@@ -71,12 +74,19 @@ async function browseDelayed(
 ): Promise<Page> {
   const afterSeq = from?.afterSeq ?? 0
   if (broker.store === undefined || queue.delayed.pagedLength === 0) {
-    return pageOf(broker.engine.browseDelayed(queue, afterSeq, limit), limit)
+    return delayedPageOf(queue, broker.engine.browseDelayed(queue, afterSeq, limit), limit)
   }
   const stored = await broker.store.readQueue({ queueId: queue.id, state: 'delayed', afterSeq, limit })
   const transient = broker.engine.browseDelayed(queue, afterSeq, limit).filter((entry) => !entry.stored)
   const merged = [...stored, ...transient].sort((a, b) => a.seq - b.seq).slice(0, limit)
-  return pageOf(merged, limit)
+  return delayedPageOf(queue, merged, limit)
+}
+
+function delayedPageOf(queue: Queue, entries: readonly Entry[], limit: number): Page {
+  const { next } = pageOf(entries, limit)
+  const held = entries.filter((entry) => queue.holdsBack(entry))
+  const messages = held.map((entry) => ({ ...browsed(entry), dueAtMs: entry.dueAtMs }))
+  return next === undefined ? { messages } : { messages, next }
 }
 
 function pageOf(entries: readonly Entry[], limit: number): Page {
@@ -95,7 +105,6 @@ function browsed(entry: Entry): BrowsedMessage {
   return {
     message: { exchange, routingKey, properties, body, publishedAtMs: entry.publishedAtMs },
     attempt: entry.deliveryCount + 1,
-    ...(entry.dueAtMs > 0 && { dueAtMs: entry.dueAtMs }),
   }
 }
 

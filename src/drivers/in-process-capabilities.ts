@@ -9,7 +9,7 @@ export function capabilities(name: string, broker: Broker): Capabilities {
     delay: { ...native, maximumMs: broker.limits.maximumDelayMs, resolutionMs: 1 },
     cancelDelayed: native,
     retry: native,
-    deduplication: { ...native, maximumWindowMs: broker.limits.maximumDelayMs },
+    deduplication: { ...native, maximumWindowMs: broker.engine.limits.deduplicationWindowMs },
     priority: { ...native, maximum: 255 },
     ordering: native,
     expiry: native,

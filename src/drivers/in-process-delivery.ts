@@ -2,7 +2,7 @@
  * One delivery of an engine in this process. It is also the message it delivers: one object per message instead of two
  * (benchmark P1).
  */
-import type { EngineDelivery } from '../broker/broker.ts'
+import type { Broker, EngineDelivery } from '../broker/broker.ts'
 import type { Body } from '../model/message.ts'
 import type { Properties } from '../model/properties.ts'
 import type { Delivery, Outcome, Outgoing, Received } from '../client/driver.ts'
@@ -68,8 +68,13 @@ export class InProcessDelivery implements Delivery, Received {
     const driver = this.#driver
     const session = driver.session
     if (this.#settled || session === undefined) return no
+    let broker: Broker
+    try {
+      broker = driver.broker
+    } catch (error) {
+      return Promise.reject(error)
+    }
     this.#settled = true
-    const broker = driver.broker
     if (out !== undefined) {
       const refused = driver.publishNow(out).find((result) => result.type === 'rejected')
       if (refused?.type === 'rejected') {

@@ -37,7 +37,7 @@ export interface Lease {
 export interface InProcessOptions {
   readonly name: 'memory' | 'file'
   readonly namespace?: string | undefined
-  readonly acquire: (signal?: AbortSignal) => Promise<Lease>
+  readonly acquire: () => Promise<Lease>
 }
 
 export class InProcessDriver implements Driver, Holder {
@@ -51,7 +51,7 @@ export class InProcessDriver implements Driver, Holder {
   #arrived: InProcessDelivery[] = []
   #consumers = new Map<
     string,
-    { sink: (delivery: Delivery) => void; onCancelled: (() => void) | undefined }
+    { sink: (delivery: Delivery) => void; onCancelled: ((error?: Error) => void) | undefined }
   >()
   /** A consumer waits for messages, so the process does not end by itself. */
   #letEnd: (() => void) | undefined
@@ -60,30 +60,21 @@ export class InProcessDriver implements Driver, Holder {
   #settledAll: (() => void) | undefined
   #lost: AbortController | undefined
   #closed: Promise<void> | undefined
-  readonly #forget: (() => void)[] = []
+  /** Closed, and drained: nothing can be settled any more. */
+  #ended = false
+  #forget: (() => void) | undefined
 
   constructor(options: InProcessOptions) {
     this.name = options.name
     this.#options = options
   }
 
-  async open(signal?: AbortSignal): Promise<Capabilities> {
-    signal?.throwIfAborted()
-    this.#lease = await this.#options.acquire(signal)
-    const { broker } = this.#lease
-    this.#vhost = broker.ensureVhost(this.#options.namespace ?? 'default')
-    this.#connectionId = broker.newConnectionId()
-    this.#session = broker.openSession({
-      vhost: this.#vhost.name,
-      connectionId: this.#connectionId,
-      holder: this,
-    })
-    this.#listen('blocked', (reason: string) => this.events.emit('blocked', reason))
-    this.#listen('unblocked', () => this.events.emit('unblocked'))
-    this.#listen('failed', (error: Error) => this.events.emit('down', error))
-    this.#listen('warning', (message: string) => this.events.emit('warning', message))
-    await broker.whenDurable()
-    return capabilities(this.name, broker)
+  open(signal?: AbortSignal): Promise<Capabilities> {
+    if (signal === undefined) return this.#open()
+    const opened = untilAborted(signal, () => this.#open())
+    // Called off: what is still being opened is closed when it is there.
+    opened.catch(() => this.close().catch(() => undefined))
+    return opened
   }
 
   async declare(topology: Topology): Promise<void> {
@@ -202,7 +193,7 @@ export class InProcessDriver implements Driver, Holder {
   cancelled(tag: string): void {
     const consumer = this.#consumers.get(tag)
     this.#forgetConsumer(tag)
-    if (consumer?.onCancelled !== undefined) queueMicrotask(consumer.onCancelled)
+    if (consumer !== undefined) queueMicrotask(() => consumer.onCancelled?.())
   }
 
   /** @internal The outcome of `publish` says so already. */
@@ -217,7 +208,7 @@ export class InProcessDriver implements Driver, Holder {
     this.#arrived = []
     for (const delivery of arrived) {
       const consumer = this.#consumers.get(delivery.consumerTag)
-      if (consumer === undefined) void delivery.settle({ type: 'release' })
+      if (consumer === undefined) delivery.settle({ type: 'release' }).catch(() => undefined)
       else consumer.sink(delivery)
     }
   }
@@ -226,12 +217,12 @@ export class InProcessDriver implements Driver, Holder {
 
   /** @internal */
   get session(): Session | undefined {
-    return this.#closed === undefined ? this.#session : undefined
+    return this.#ended ? undefined : this.#session
   }
 
   /** @internal */
   get broker(): Broker {
-    return this.#parts().broker
+    return this.#live().broker
   }
 
   /** @internal One for all deliveries of this connection: in one process a hold is lost only with the connection. */
@@ -247,7 +238,8 @@ export class InProcessDriver implements Driver, Holder {
 
   /** @internal Publishes in this turn. */
   publishNow(batch: readonly Outgoing[]): readonly PublishResult[] {
-    return this.#publishNow(this.#parts().broker, batch)
+    const { broker, vhost } = this.#live()
+    return this.#publishNow(broker, vhost, batch)
   }
 
   #forgetConsumer(tag: string): boolean {
@@ -261,9 +253,9 @@ export class InProcessDriver implements Driver, Holder {
 
   #publish(batch: readonly Outgoing[], signal: AbortSignal | undefined): Promise<readonly PublishResult[]> {
     try {
-      const { broker } = this.#parts()
+      const { broker, vhost } = this.#parts()
       if (broker.gate.shut) return this.#publishLater(batch, signal)
-      const results = this.#publishNow(broker, batch)
+      const results = this.#publishNow(broker, vhost, batch)
       return broker.whenDurable().then(() => results)
     } catch (error) {
       return Promise.reject(error)
@@ -280,14 +272,34 @@ export class InProcessDriver implements Driver, Holder {
     return this.#publish(batch, signal)
   }
 
-  #publishNow(broker: Broker, batch: readonly Outgoing[]): readonly PublishResult[] {
-    const { vhost } = this.#parts()
+  #publishNow(broker: Broker, vhost: VirtualHost, batch: readonly Outgoing[]): readonly PublishResult[] {
     const nowMs = broker.nowMs()
     const results: PublishResult[] = []
     for (const outgoing of batch) results.push(publishOne(broker, vhost, outgoing, nowMs))
     broker.wake()
     broker.review()
     return results
+  }
+
+  async #open(): Promise<Capabilities> {
+    const lease = await this.#options.acquire()
+    if (this.#closed !== undefined) {
+      await lease.release()
+      throw new ClosedError('The connection was closed before it was open')
+    }
+    this.#lease = lease
+    try {
+      const { broker } = lease
+      this.#vhost = broker.ensureVhost(this.#options.namespace ?? 'default')
+      this.#connectionId = broker.newConnectionId()
+      const { name: vhost } = this.#vhost
+      this.#session = broker.openSession({ vhost, connectionId: this.#connectionId, holder: this })
+      this.#listen(broker)
+      return capabilities(this.name, broker)
+    } catch (error) {
+      await this.close().catch(() => undefined)
+      throw error
+    }
   }
 
   async #setPaused(name: string, paused: boolean): Promise<void> {
@@ -299,17 +311,22 @@ export class InProcessDriver implements Driver, Holder {
 
   async #close(drainMs: number): Promise<void> {
     const lease = this.#lease
-    const session = this.#session
-    if (lease === undefined || session === undefined) return
-    for (const tag of this.#consumers.keys()) session.cancel(tag, lease.broker.nowMs())
-    this.#consumers.clear()
-    this.#letEnd?.()
-    if (this.#unsettled > 0 && drainMs > 0) await this.#drain(drainMs)
-    this.#lost?.abort(new ClosedError('The connection was closed'))
-    for (const forget of this.#forget) forget()
-    if (lease.broker.state === 'open') lease.broker.closeConnection(this.#connectionId, this)
-    await lease.broker.whenDurable().catch(() => undefined)
-    await lease.release()
+    try {
+      if (lease?.broker.state === 'open' && this.#session !== undefined) {
+        for (const tag of this.#consumers.keys()) this.#session.cancel(tag, lease.broker.nowMs())
+        this.#consumers.clear()
+        if (this.#unsettled > 0 && drainMs > 0) await this.#drain(drainMs)
+      }
+      this.#ended = true
+      this.#lost?.abort(new ClosedError('The connection was closed'))
+      if (lease?.broker.state === 'open') lease.broker.closeConnection(this.#connectionId, this)
+    } finally {
+      this.#ended = true
+      this.#letEnd?.()
+      this.#letEnd = undefined
+      this.#forget?.()
+      await lease?.release()
+    }
   }
 
   async #drain(drainMs: number): Promise<void> {
@@ -327,20 +344,53 @@ export class InProcessDriver implements Driver, Holder {
   }
 
   #parts(): { broker: Broker; session: Session; vhost: VirtualHost } {
+    if (this.#closed !== undefined) throw closed()
+    return this.#live()
+  }
+
+  /** As `#parts`, and while the connection drains. */
+  #live(): { broker: Broker; session: Session; vhost: VirtualHost } {
     const broker = this.#lease?.broker
     const session = this.#session
     const vhost = this.#vhost
-    if (broker === undefined || session === undefined || vhost === undefined || this.#closed !== undefined) {
-      throw new ClosedError('The connection is closed; call connect() for a new one')
-    }
+    if (broker === undefined || session === undefined || vhost === undefined || this.#ended) throw closed()
     broker.assertOpen()
     return { broker, session, vhost }
   }
 
-  #listen(name: 'blocked' | 'unblocked' | 'failed' | 'warning', listener: (...facts: never[]) => void): void {
-    const { broker } = this.#parts()
-    const known = listener as (...facts: unknown[]) => void
-    broker.events.on(name, known)
-    this.#forget.push(() => broker.events.off(name, known))
+  #listen(broker: Broker): void {
+    const { events } = this
+    const blocked = (reason: string): boolean => events.emit('blocked', reason)
+    const unblocked = (): boolean => events.emit('unblocked')
+    const failed = (error: Error): void => this.#failed(error)
+    const warning = (message: string): boolean => events.emit('warning', message)
+    broker.events
+      .on('blocked', blocked)
+      .on('unblocked', unblocked)
+      .on('failed', failed)
+      .on('warning', warning)
+    this.#forget = () =>
+      broker.events
+        .off('blocked', blocked)
+        .off('unblocked', unblocked)
+        .off('failed', failed)
+        .off('warning', warning)
+    // What the opening found, once whoever waits for it had the chance to listen.
+    for (const message of broker.warnings) broker.clock.soon(() => warning(message))
+    if (broker.gate.shut) broker.clock.soon(() => blocked(broker.gate.reason))
   }
+
+  /** The store failed: nothing is held or delivered any more, and everyone who waits is told. */
+  #failed(error: Error): void {
+    this.events.emit('down', error)
+    this.#lost?.abort(error)
+    for (const [tag, consumer] of this.#consumers) {
+      this.#forgetConsumer(tag)
+      queueMicrotask(() => consumer.onCancelled?.(error))
+    }
+  }
+}
+
+function closed(): ClosedError {
+  return new ClosedError('The connection is closed; call connect() for a new one')
 }

@@ -51,8 +51,10 @@ export class FaultyDisk implements Disk {
     this.#lock = lock
     return {
       release: async () => {
+        // The dead release nothing: the system does, when it buries them.
+        if (this.#health === 'dead') return
         if (this.#lock === lock) this.#lock = undefined
-        if (this.#health !== 'dead') await lock.release()
+        await lock.release()
       },
     }
   }
