@@ -12,6 +12,7 @@ import { newId } from './id.ts'
 import type { Job } from './job.ts'
 import type { Link } from './link.ts'
 import { abortError } from './outbox.ts'
+import { after } from './timer.ts'
 import { Worker, asError } from './worker.ts'
 import type { Handler, WorkOptions } from './worker.ts'
 
@@ -37,6 +38,7 @@ export class Requests {
   readonly #replyQueue = `millrace.reply.${newId()}`
   readonly #pending = new Map<string, Pending>()
   #listening: Promise<Consumer> | undefined
+  #closed: Error | undefined
 
   constructor(link: Link) {
     this.#link = link
@@ -46,9 +48,12 @@ export class Requests {
   async request(name: string, data: unknown, options: RequestOptions): Promise<unknown> {
     const timeoutMs = durationMs(options.timeout ?? '30s', 'request: timeout')
     const body = encodeBody(data)
+    if (options.signal?.aborted === true) throw abortError(options.signal)
     await (this.#listening ??= this.#listen())
     await this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] })
     const correlationId = newId()
+    if (this.#closed !== undefined) throw this.#closed
+    if (options.signal?.aborted === true) throw abortError(options.signal)
     const reply = this.#await(name, correlationId, timeoutMs, options.signal)
     const sent = this.#link.outbox.put({
       exchange: '',
@@ -92,9 +97,10 @@ export class Requests {
 
   /** Rejects what still waits. */
   async close(error: Error): Promise<void> {
+    this.#closed = error
     for (const correlationId of this.#pending.keys()) this.#settle(correlationId, error)
     const consumer = await this.#listening?.catch(() => undefined)
-    await consumer?.cancel()
+    await consumer?.cancel().catch(() => undefined)
   }
 
   async #listen(): Promise<Consumer> {
@@ -102,8 +108,10 @@ export class Requests {
     const queue: QueueSpec = { name: this.#replyQueue, durable: false, exclusive: true, autoDelete: true }
     try {
       await driver.declare({ queues: [queue] })
-      return await driver.consume(this.#replyQueue, { prefetch: repliesPrefetch }, (delivery) =>
-        this.#replied(delivery),
+      return await driver.consume(
+        this.#replyQueue,
+        { prefetch: repliesPrefetch, onCancelled: (error) => this.#cancelled(error) },
+        (delivery) => this.#replied(delivery),
       )
     } catch (error) {
       this.#listening = undefined
@@ -111,15 +119,21 @@ export class Requests {
     }
   }
 
+  /** Nobody's answer comes any more; the next request listens anew. */
+  #cancelled(error: Error | undefined): void {
+    this.#listening = undefined
+    const why = error ?? new MillraceError('NOT_FOUND', 'The queue of the replies was deleted')
+    for (const correlationId of this.#pending.keys()) this.#settle(correlationId, why)
+  }
+
   #await(name: string, correlationId: string, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
-    if (signal?.aborted === true) return Promise.reject(abortError(signal))
     return new Promise((resolve, reject) => {
       const abort = (): void => this.#settle(correlationId, abortError(signal as AbortSignal))
-      const timer = setTimeout(() => {
-        this.#settle(correlationId, new TimeoutError(`No reply from ${name} within ${timeoutMs} ms`))
-      }, timeoutMs)
+      const callOff = after(timeoutMs, () =>
+        this.#settle(correlationId, new TimeoutError(`No reply from ${name} within ${timeoutMs} ms`)),
+      )
       const done = (): void => {
-        clearTimeout(timer)
+        callOff()
         signal?.removeEventListener('abort', abort)
       }
       signal?.addEventListener('abort', abort, { once: true })
@@ -180,8 +194,11 @@ export class Requests {
   }
 }
 
+/** Goes by itself when nobody replies or asks for an hour: a mistyped name leaves nothing behind. */
+const requestQueueExpiresMs = 3_600_000
+
 function requestQueue(name: string): QueueSpec {
-  return { name, durable: true }
+  return { name, durable: true, expiresMs: requestQueueExpiresMs }
 }
 
 function noQueue(name: string): MillraceError {

@@ -8,6 +8,14 @@ export interface Copy {
   readonly family: string
   readonly id: string
   readonly key: string
+  readonly lane: number
+  /** Published without delay, so that its place among those of its key is that of its publish. */
+  readonly ordered: boolean
+  /** When it was published, and when that resolved (Infinity: not yet), as numbers of publishes begun until then. */
+  readonly publishedAt: number
+  promisedAt: number
+  /** It has been delivered, dead or alive. */
+  seen: boolean
   /** The publish resolved. */
   promised: boolean
   /** Its end was asked for (acked, purged), or is durable. */
@@ -29,17 +37,24 @@ export interface Copy {
 export class Oracle {
   readonly broken: string[] = []
   readonly #copies = new Map<string, Copy>()
+  #publishes = 0
   deliveries = 0
 
   get copies(): number {
     return this.#copies.size
   }
 
-  published(family: string, id: string, options: { dueAtMs: number; key: string }): Copy {
+  published(family: string, id: string, options: { dueAtMs: number; key: string; lane: number }): Copy {
+    this.#publishes += 1
     const copy: Copy = {
       family,
       id,
       key: options.key,
+      lane: options.lane,
+      ordered: options.dueAtMs === 0,
+      publishedAt: this.#publishes,
+      promisedAt: Infinity,
+      seen: false,
       promised: false,
       end: 'no',
       dueAtMs: options.dueAtMs,
@@ -51,6 +66,12 @@ export class Oracle {
     }
     this.#copies.set(`${family}/${id}`, copy)
     return copy
+  }
+
+  /** The publish resolved. */
+  stored(copy: Copy): void {
+    copy.promised = true
+    copy.promisedAt = this.#publishes
   }
 
   /** A delivery came. */
@@ -75,6 +96,7 @@ export class Oracle {
       this.#breaks(`${name}: attempt ${facts.attempt} after ${copy.attemptFloor} was durable`)
     }
     if (copy.key !== '' && !facts.dead) this.#checkKey(copy)
+    copy.seen = true
     copy.held = true
     return copy
   }
@@ -107,10 +129,30 @@ export class Oracle {
       if (other !== copy && other.held && other.family === copy.family && other.key === copy.key) {
         this.#breaks(`${copy.family}: ${other.id} and ${copy.id} of key ${copy.key} are handled at once`)
       }
+      if (!copy.seen && goesBefore(other, copy) && !hasEnded(other)) {
+        this.#breaks(`${copy.family}: ${copy.id} of key ${copy.key} overtook ${other.id}`)
+      }
     }
   }
 
   #breaks(what: string): void {
     this.broken.push(what)
   }
+}
+
+/** Both are of one key and lane, and the second was published when the first was stored. */
+function goesBefore(first: Copy, second: Copy): boolean {
+  return (
+    first.ordered &&
+    second.ordered &&
+    first.family === second.family &&
+    first.key === second.key &&
+    first.lane === second.lane &&
+    first.promisedAt < second.publishedAt
+  )
+}
+
+/** It does not hold up those behind it (any more). */
+function hasEnded(copy: Copy): boolean {
+  return copy.end !== 'no' || copy.deaths > 0 || copy.drained > 0
 }

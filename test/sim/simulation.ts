@@ -46,6 +46,7 @@ const limits: Partial<StoreLimits> = {
   readBytes: 1024,
 }
 const families = ['plain', 'levels', 'copy.a', 'copy.b'] as const
+const maxPriority = 3
 const epochMs = 1_800_000_000_000
 
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
@@ -140,7 +141,7 @@ class Simulation {
         {
           name,
           deadLetter: { exchange: '', routingKey: `${name}.dead` },
-          ...(name === 'levels' && { maxPriority: 3 }),
+          ...(name === 'levels' && { maxPriority }),
         },
       ]),
       bindings: [
@@ -226,7 +227,7 @@ class Simulation {
         if (result.type !== 'stored') this.#oracle.broken.push(`publish: ${result.type}`)
       for (const copy of copies) {
         this.#log('stored', copy.family, copy.id)
-        copy.promised = true
+        this.#oracle.stored(copy)
       }
     })
   }
@@ -243,15 +244,16 @@ class Simulation {
         : target < 0.75
           ? ['', 'levels', ['levels']]
           : ['events', '', ['copy.a', 'copy.b']]
+    const priority = this.#below(5)
+    const dueAtMs = delayMs === 0 ? 0 : this.#now() + delayMs
     for (const family of into) {
-      copies.push(
-        this.#oracle.published(family, id, { dueAtMs: delayMs === 0 ? 0 : this.#now() + delayMs, key }),
-      )
+      const lane = family === 'levels' ? Math.min(priority, maxPriority) : 0
+      copies.push(this.#oracle.published(family, id, { dueAtMs, key, lane }))
     }
     batch.push({
-      exchange: exchange as string,
-      routingKey: routingKey as string,
-      properties: { messageId: id, deliveryMode: 2, priority: this.#below(5) },
+      exchange: exchange,
+      routingKey: routingKey,
+      properties: { messageId: id, deliveryMode: 2, priority },
       body: id.repeat(1 + this.#below(20)),
       ...(delayMs > 0 && { delayMs }),
       ...(key !== '' && { key }),
@@ -301,8 +303,14 @@ class Simulation {
         copy.durableDueAtMs = Math.max(copy.durableDueAtMs, dueAtMs)
         if (!dead && copy.deaths === deaths) copy.attemptFloor = Math.max(copy.attemptFloor, attempt + 1)
       })
-    } else if (draw < 0.9) this.#promise(delivery.settle({ type: 'release' }), () => undefined)
-    else {
+    } else if (draw < 0.9) {
+      const delayMs = this.#random.next() < 0.5 ? 0 : this.#below(60)
+      const dueAtMs = delayMs > 0 ? this.#now() + delayMs : 0
+      copy.dueAtMs = Math.max(copy.dueAtMs, dueAtMs)
+      this.#promise(delivery.settle({ type: 'release', delayMs }), () => {
+        copy.durableDueAtMs = Math.max(copy.durableDueAtMs, dueAtMs)
+      })
+    } else {
       // A dead letter of a dead-letter queue has nowhere to go: it is dropped.
       if (dead) copy.end = 'asked'
       // If it comes back, then by a move, which begins its attempts anew.
