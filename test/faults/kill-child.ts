@@ -6,6 +6,7 @@
  *   D id n a delivery came, attempt n
  *   T id   an ack or a dead-lettering was asked for
  *   A id   an ack resolved true (synced)
+ *   R id n a retry after attempt n resolved true (synced)
  *   X id   a dead-lettering resolved true
  *
  * Arguments: the package's entry file, the data folder, the witness file, a seed, 'run' or 'drain'.
@@ -60,8 +61,12 @@ async function consume(queue: Millrace.Queue<number>): Promise<void> {
     const id = `${queue.name}/${job.id}`
     say(`D ${id} ${job.attempt}`)
     const draw = random.next()
-    if (draw < 0.05) void job.retry({ delay: Math.floor(random.next() * 40) })
-    else if (draw < 0.08) void job.release()
+    if (draw < 0.05) {
+      const { attempt } = job
+      void job
+        .retry({ delay: Math.floor(random.next() * 40) })
+        .then((held) => held && say(`R ${id} ${attempt}`))
+    } else if (draw < 0.08) void job.release()
     else say(`T ${id}`)
     if (draw >= 0.08 && draw < 0.1) void job.dead('by lot').then((held) => held && say(`X ${id}`))
     else if (draw >= 0.1) void job.ack().then((held) => held && say(`A ${id}`))

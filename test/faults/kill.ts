@@ -42,8 +42,14 @@ function runChild(base: string, entry: string, seed: number, mode: 'run' | 'drai
   const child = spawn(
     process.execPath,
     [
-      ...['--import', 'tsx', resolve(import.meta.dirname, 'kill-child.ts')],
-      ...[entry, join(base, 'data'), join(base, 'witness'), String(seed), mode],
+      '--import',
+      'tsx',
+      resolve(import.meta.dirname, 'kill-child.ts'),
+      entry,
+      join(base, 'data'),
+      join(base, 'witness'),
+      String(seed),
+      mode,
     ],
     { stdio: ['ignore', 'inherit', 'inherit'] },
   )
@@ -87,12 +93,14 @@ function judge(file: string, rounds: number): KillReport {
   const tried = new Set<string>()
   const drained = new Set<string>()
   let draining = false
-  const delivered = new Map<string, number>()
+  /** The attempts that are behind it, for sure. */
+  const retried = new Map<string, number>()
   const broken: string[] = []
   let deliveries = 0
   for (const line of readFileSync(file, 'utf8').split('\n')) {
     const [what, id, attempt] = line.split(' ') as [string, string, string]
     if (what === 'S') sent.add(id)
+    else if (what === 'R') retried.set(id, Number(attempt))
     else if (what === 'T') tried.add(id)
     else if (what === 'drain') draining = true
     else if (what === 'A') ended.add(id)
@@ -101,8 +109,8 @@ function judge(file: string, rounds: number): KillReport {
       deliveries += 1
       if (draining) drained.add(id)
       if (ended.has(id)) broken.push(`${id} was delivered again after its end was synced`)
-      if (Number(attempt) < (delivered.get(id) ?? 1)) broken.push(`${id}: the attempt fell to ${attempt}`)
-      delivered.set(id, Math.max(Number(attempt), delivered.get(id) ?? 1))
+      const floor = retried.get(id) ?? 0
+      if (Number(attempt) <= floor) broken.push(`${id}: attempt ${attempt} after ${floor} was synced`)
     }
   }
   for (const id of sent) {
