@@ -16,12 +16,16 @@ import { Queue } from './queue.ts'
 import { queueChecks } from './queue-options.ts'
 import type { QueueOptions } from './queue-options.ts'
 import { Requests } from './requests.ts'
+import { after } from './timer.ts'
 import type { RequestOptions } from './requests.ts'
 import { workChecks } from './worker.ts'
 import type { Handler, WorkOptions, Worker } from './worker.ts'
 
 export interface CloseOptions {
-  /** How long running jobs may take to end; then their signals are aborted and they go back (default: they are waited for). */
+  /**
+   * How long running jobs may take to end; then their signals are aborted and they go back (default: they are waited for).
+   * As long once more for what was sent to be stored, where the disk is full; then those sends reject with CLOSED.
+   */
   readonly timeout?: Duration
 }
 
@@ -34,6 +38,8 @@ export class Client {
   readonly #queues = new Map<string, { queue: Queue; options: QueueOptions }>()
   readonly #owned = new Set<Closable>()
   #closed: Promise<void> | undefined
+  /** The jobs have ended: nothing is sent any more. */
+  #ended = false
 
   /** @param driver opened, with these capabilities */
   constructor(driver: Driver, capabilities: Capabilities) {
@@ -160,20 +166,34 @@ export class Client {
     const timeoutMs =
       options.timeout === undefined ? undefined : durationMs(options.timeout, 'close: timeout')
     const limits = timeoutMs === undefined ? {} : { timeout: timeoutMs }
-    await Promise.all([...this.#owned].map((owned) => owned.close(limits)))
-    await this.#requests.close(closedError())
-    await this.#link.outbox.drain()
-    await this.#driver.close()
+    const { outbox } = this.#link
+    try {
+      await Promise.all([...this.#owned].map((owned) => owned.close(limits)))
+      this.#ended = true
+      await this.#requests.close(closedError())
+      await (timeoutMs === undefined ? outbox.drain() : within(timeoutMs, outbox.drain()))
+    } finally {
+      this.#ended = true
+      await this.#driver.close()
+    }
   }
 
   #keep<T extends Closable>(make: (onClosed: (closed: T) => void) => T): T {
-    this.#assertOpen()
+    if (this.#closed !== undefined) throw closedError()
     const made = make((closed) => this.#owned.delete(closed))
     this.#owned.add(made)
     return made
   }
 
+  /** While the connection closes, its running jobs may go on sending. */
   #assertOpen(): void {
-    if (this.#closed !== undefined) throw closedError()
+    if (this.#ended) throw closedError()
   }
+}
+
+/** Resolves when the work is done, or when the time is over. */
+async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
+  let callOff: () => void = () => undefined
+  const late = new Promise<void>((resolve) => (callOff = after(timeoutMs, resolve)))
+  await Promise.race([work, late]).finally(callOff)
 }

@@ -12,7 +12,8 @@ export const bytesType = 'application/octet-stream'
 
 /** @throws ValidationError UNSERIALIZABLE for what JSON cannot hold: undefined, functions, BigInt, cycles */
 export function encodeBody(data: unknown): Body {
-  if (data instanceof Uint8Array) return data.slice()
+  // A copy: what the sender does with its bytes afterwards is its own (and a Buffer's `slice` would be no copy).
+  if (data instanceof Uint8Array) return new Uint8Array(data)
   let text: string | undefined
   try {
     text = JSON.stringify(data)
@@ -41,11 +42,11 @@ export function decodeBody(message: Received): unknown {
   const contentType = message.properties.contentType
   if (contentType === jsonType) return parse(message.body)
   if (contentType === undefined) return guess(message.body)
-  if (contentType === bytesType) return bodyBytes(message.body)
+  if (contentType === bytesType) return ownBytes(message.body)
   const essence = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (essence === jsonType || essence.endsWith('+json')) return parse(message.body)
   if (essence.startsWith('text/')) return bodyText(message.body)
-  return bodyBytes(message.body)
+  return ownBytes(message.body)
 }
 
 /** A body as text; bytes that are not UTF-8 become replacement characters. */
@@ -72,8 +73,13 @@ function guess(body: Body): unknown {
   try {
     return JSON.parse(bodyText(body)) as unknown
   } catch {
-    return bodyBytes(body)
+    return ownBytes(body)
   }
+}
+
+/** A copy: the engine keeps the message for a retry, and for other queues. */
+function ownBytes(body: Body): Uint8Array {
+  return Buffer.from(bodyBytes(body))
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -2,7 +2,7 @@
 import { MillraceError } from '../model/errors.ts'
 import type { ExchangeKind } from '../model/record.ts'
 import { encodeBody } from './codec.ts'
-import type { BindingSpec, ExchangeSpec, Outgoing, QueueSpec } from './driver.ts'
+import type { BindingSpec, ExchangeSpec, Outgoing, PublishResult, QueueSpec } from './driver.ts'
 import { newId } from './id.ts'
 import type { Link } from './link.ts'
 import { checkOptions, isBoolean, isFunction, isHeaders, isString } from './options.ts'
@@ -94,7 +94,12 @@ export class Exchange<Input = unknown, Output = Input> {
     const call = `exchange ${this.name}: publish`
     const outgoing = envelope({ call, exchange: this.name, routingKey, mandatory }, data, rest)
     await this.declare()
-    return this.#put(outgoing, options.signal)
+    const result = await this.#link.outbox.put(outgoing, options.signal)
+    if (result.type !== 'rejected' || !isNotFound(result.error)) return this.#outcome(outgoing, result)
+    // Somebody deleted the exchange since we declared it: declare it again, once.
+    this.#forget()
+    await this.declare()
+    return this.#outcome(outgoing, await this.#link.outbox.put(outgoing, options.signal))
   }
 
   /**
@@ -113,7 +118,7 @@ export class Exchange<Input = unknown, Output = Input> {
           driver: this.#link.driver,
           queue,
           handler,
-          schema: this.#options.schema as never,
+          schema: this.#options.schema,
           options: defined(work),
           prepare: () => this.#prepare({ queue, pattern, group, headers, shared }),
           onClosed,
@@ -134,8 +139,7 @@ export class Exchange<Input = unknown, Output = Input> {
   /** Deletes the exchange and its bindings; queues stay. */
   async delete(): Promise<void> {
     await this.#link.driver.undeclare({ exchanges: [{ name: this.name, kind: this.kind }] })
-    this.#declared = false
-    this.#link.declarations.forget(`exchange ${this.name}`)
+    this.#forget()
   }
 
   /** Declares the exchange now instead of on its first use. */
@@ -153,8 +157,12 @@ export class Exchange<Input = unknown, Output = Input> {
     this.#declared = true
   }
 
-  async #put(outgoing: Outgoing, signal: AbortSignal | undefined): Promise<Published> {
-    const result = await this.#link.outbox.put(outgoing, signal)
+  #forget(): void {
+    this.#declared = false
+    this.#link.declarations.forget(`exchange ${this.name}`)
+  }
+
+  #outcome(outgoing: Outgoing, result: PublishResult): Published {
     const id = outgoing.properties.messageId ?? ''
     switch (result.type) {
       case 'stored':
@@ -196,6 +204,10 @@ export class Exchange<Input = unknown, Output = Input> {
   #exchangeBinding(source: string, routingKey: string): BindingSpec {
     return { source, destination: this.name, destinationType: 'exchange', routingKey }
   }
+}
+
+function isNotFound(error: Error): boolean {
+  return error instanceof MillraceError && error.code === 'NOT_FOUND'
 }
 
 /** Without the names whose value is undefined. */

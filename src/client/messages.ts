@@ -5,6 +5,7 @@ import type { Consumer, Delivery, Driver } from './driver.ts'
 import { Job, openJob } from './job.ts'
 import { abortError } from './outbox.ts'
 import type { StandardSchema } from './schema.ts'
+import { asError } from './worker.ts'
 
 export interface ConsumeSettings {
   /** Messages taken and not settled at most, 1 to 65,535 (default 100). */
@@ -57,11 +58,12 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
       if (this.#failure !== undefined) throw this.#failure
       if (this.#ended) return { done: true, value: undefined }
       await this.#open()
+      if (this.#ended) continue
       const delivery = this.#waiting.shift()
       if (delivery !== undefined) {
         const job = await this.#read(delivery)
         if (job !== undefined) return { done: false, value: job }
-      } else if (!this.#ended) await new Promise<void>((resolve) => this.#takers.push(resolve))
+      } else await new Promise<void>((resolve) => this.#takers.push(resolve))
     }
   }
 
@@ -80,7 +82,12 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
   }
 
   #open(): Promise<Consumer> {
-    return (this.#opened ??= this.#consume())
+    if (this.#opened === undefined) {
+      this.#opened = this.#consume()
+      // A loop that could not begin is over: `for await` calls no `return` then.
+      this.#opened.catch((error: unknown) => this.#end(asError(error)))
+    }
+    return this.#opened
   }
 
   async #consume(): Promise<Consumer> {
@@ -92,7 +99,8 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
         prefetch: settings.prefetch ?? 100,
         ...(settings.exclusive !== undefined && { exclusive: settings.exclusive }),
         ...(settings.priority !== undefined && { priority: settings.priority }),
-        onCancelled: () => this.#end(new MillraceError('NOT_FOUND', `The queue ${queue} was deleted`)),
+        onCancelled: (error) =>
+          this.#end(error ?? new MillraceError('NOT_FOUND', `The queue ${queue} was deleted`)),
       },
       (delivery) => this.#arrived(delivery),
     )
@@ -128,7 +136,7 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
     if (this.#abort !== undefined) this.#setup.settings.signal?.removeEventListener('abort', this.#abort)
     this.#end(undefined)
     const consumer = await this.#opened?.catch(() => undefined)
-    await consumer?.cancel()
+    await consumer?.cancel().catch(() => undefined)
     const released: Promise<boolean>[] = []
     for (let delivery = this.#waiting.shift(); delivery !== undefined; delivery = this.#waiting.shift()) {
       released.push(delivery.settle({ type: 'release' }))

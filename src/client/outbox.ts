@@ -14,6 +14,8 @@ type Resolve = (value: unknown) => void
 type Reject = (error: unknown) => void
 
 interface Batch {
+  /** Calls off all of it: messages of one batch have one signal, or none. */
+  readonly signal: AbortSignal | undefined
   readonly outgoing: Outgoing[]
   readonly convert: Convert<unknown>[]
   readonly resolve: Resolve[]
@@ -22,7 +24,7 @@ interface Batch {
 
 export class Outbox {
   readonly #driver: Driver
-  #batch: Batch = newBatch()
+  #batch: Batch = newBatch(undefined)
   #scheduled = false
   #underWay = 0
   #idle: (() => void)[] = []
@@ -33,12 +35,12 @@ export class Outbox {
 
   /** Resolves with the driver's result for this message; rejects where none can be told. */
   put(outgoing: Outgoing, signal?: AbortSignal): Promise<PublishResult> {
-    if (signal !== undefined) return this.#putAbortable(outgoing, signal)
-    return this.send(outgoing, same)
+    return this.send(outgoing, same, signal)
   }
 
   /** As `put`, resolving with what is made of the result: one promise per message (benchmark P1). */
-  send<T>(outgoing: Outgoing, convert: Convert<T>): Promise<T> {
+  send<T>(outgoing: Outgoing, convert: Convert<T>, signal?: AbortSignal): Promise<T> {
+    if (signal !== this.#batch.signal) this.#flush(signal)
     return new Promise<T>((resolve, reject) => {
       const batch = this.#batch
       batch.outgoing.push(outgoing)
@@ -46,39 +48,33 @@ export class Outbox {
       batch.resolve.push(resolve as Resolve)
       batch.reject.push(reject)
       if (!this.#scheduled) this.#schedule()
-      else if (batch.outgoing.length >= maximumBatch) this.#flush()
+      else if (batch.outgoing.length >= maximumBatch) this.#flush(signal)
     })
   }
 
   /** Sends what has gathered and waits for all results. */
   async drain(): Promise<void> {
-    this.#flush()
+    this.#flush(undefined)
     if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
-  }
-
-  #putAbortable(outgoing: Outgoing, signal: AbortSignal): Promise<PublishResult> {
-    if (signal.aborted) return Promise.reject(abortError(signal))
-    return new Promise((resolve, reject) => {
-      const abort = (): void => reject(abortError(signal))
-      signal.addEventListener('abort', abort, { once: true })
-      this.put(outgoing)
-        .then(resolve, reject)
-        .finally(() => signal.removeEventListener('abort', abort))
-    })
   }
 
   #schedule(): void {
     this.#scheduled = true
-    queueMicrotask(this.#flush)
+    queueMicrotask(this.#flushNow)
   }
 
-  readonly #flush = (): void => {
+  readonly #flushNow = (): void => this.#flush(undefined)
+
+  /** Hands over what has gathered; what gathers next has this signal. */
+  #flush(nextSignal: AbortSignal | undefined): void {
     this.#scheduled = false
     const batch = this.#batch
+    if (batch.outgoing.length === 0 && batch.signal === nextSignal) return
+    this.#batch = newBatch(nextSignal)
     if (batch.outgoing.length === 0) return
-    this.#batch = newBatch()
     this.#underWay += 1
-    this.#driver.publish(batch.outgoing).then(
+    const { signal } = batch
+    this.#driver.publish(batch.outgoing, signal === undefined ? undefined : { signal }).then(
       (results) => {
         settle(batch, results)
         this.#finished()
@@ -110,12 +106,17 @@ function settle(batch: Batch, results: readonly PublishResult[]): void {
   }
 }
 
-function newBatch(): Batch {
-  return { outgoing: [], convert: [], resolve: [], reject: [] }
+function newBatch(signal: AbortSignal | undefined): Batch {
+  return { signal, outgoing: [], convert: [], resolve: [], reject: [] }
 }
 
 function same(_outgoing: Outgoing, result: PublishResult): PublishResult {
   return result
+}
+
+/** @throws MillraceError ABORTED */
+export function assertNotAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw abortError(signal)
 }
 
 /** What a wait that was called off rejects with: code ABORTED, the signal's reason as cause. */

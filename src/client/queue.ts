@@ -40,6 +40,9 @@ export class Queue<Input = unknown, Output = Input> {
   readonly #options: QueueOptions<Input, Output>
   readonly #address: Address
   #declared = false
+  /** Sends that still check or declare: later ones must not overtake them. */
+  #firstUnderWay = 0
+  #redeclaring: Promise<void> | undefined
 
   /** @internal */
   constructor(link: Link, name: string, options: QueueOptions<Input, Output>) {
@@ -55,7 +58,7 @@ export class Queue<Input = unknown, Output = Input> {
    * @throws ValidationError, ConflictError, MillraceError QUEUE_FULL, DISK_FULL, STORE_FAILED, CLOSED, ABORTED
    */
   send(data: Input, options?: SendOptions): Promise<Sent> {
-    if (this.#declared && this.#options.schema === undefined) {
+    if (this.#declared && this.#firstUnderWay === 0 && this.#options.schema === undefined) {
       try {
         return this.#put(envelope(this.#address, data, options), options?.signal)
       } catch (error) {
@@ -89,7 +92,7 @@ export class Queue<Input = unknown, Output = Input> {
           driver: this.#link.driver,
           queue: this.name,
           handler,
-          schema: this.#options.schema as never,
+          schema: this.#options.schema,
           options: {
             ...(attempts !== undefined && { attempts }),
             ...(backoff !== undefined && { backoff }),
@@ -115,7 +118,7 @@ export class Queue<Input = unknown, Output = Input> {
         new Messages<Output>({
           driver: this.#link.driver,
           queue: this.name,
-          schema: this.#options.schema as never,
+          schema: this.#options.schema,
           settings,
           prepare: () => this.declare(),
           onClosed,
@@ -206,9 +209,15 @@ export class Queue<Input = unknown, Output = Input> {
 
   async #sendFirst(data: Input, options: SendOptions | undefined): Promise<Sent> {
     this.#link.assertOpen()
-    await this.#check(data)
-    const outgoing = envelope(this.#address, data, options)
-    await this.declare()
+    let outgoing: Outgoing
+    this.#firstUnderWay += 1
+    try {
+      await this.#check(data)
+      outgoing = envelope(this.#address, data, options)
+      await this.declare()
+    } finally {
+      this.#firstUnderWay -= 1
+    }
     return this.#put(outgoing, options?.signal)
   }
 
@@ -219,25 +228,32 @@ export class Queue<Input = unknown, Output = Input> {
   }
 
   #put(outgoing: Outgoing, signal: AbortSignal | undefined): Promise<Sent> {
-    if (signal === undefined) return this.#link.outbox.send(outgoing, this.#outcome)
-    return this.#link.outbox.put(outgoing, signal).then((result) => this.#outcome(outgoing, result))
+    return this.#link.outbox.send(outgoing, this.#outcome, signal)
   }
 
   readonly #outcome = (outgoing: Outgoing, result: PublishResult): Sent | Promise<Sent> =>
     result.type === 'stored' ? stored(outgoing) : this.#notStored(outgoing, result)
 
-  async #notStored(outgoing: Outgoing, result: PublishResult): Promise<Sent> {
+  async #notStored(outgoing: Outgoing, result: PublishResult, tries = 1): Promise<Sent> {
     if (result.type === 'duplicate') return { id: result.messageId, duplicate: true }
     if (result.type === 'rejected') throw result.error
     if (result.type === 'stored') return stored(outgoing)
     // Somebody deleted the queue since we declared it: declare it again, once.
-    if (!this.#declared) throw new MillraceError('NOT_FOUND', `The queue ${this.name} does not exist`)
+    if (tries === 2) throw new MillraceError('NOT_FOUND', `The queue ${this.name} does not exist`)
+    await this.#redeclare()
+    return this.#notStored(outgoing, await this.#link.outbox.put(outgoing), tries + 1)
+  }
+
+  /** One declaration for all who found at the same time that the queue is gone. */
+  #redeclare(): Promise<void> {
+    this.#redeclaring ??= this.#declareAnew().finally(() => (this.#redeclaring = undefined))
+    return this.#redeclaring
+  }
+
+  async #declareAnew(): Promise<void> {
     this.#declared = false
     this.#link.declarations.forget(`queue ${this.name}`)
     await this.declare()
-    const again = await this.#link.outbox.put(outgoing)
-    this.#declared = again.type === 'stored' || again.type === 'duplicate'
-    return this.#notStored(outgoing, again)
   }
 
   #binding(

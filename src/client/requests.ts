@@ -11,7 +11,7 @@ import type { Duration } from './duration.ts'
 import { newId } from './id.ts'
 import type { Job } from './job.ts'
 import type { Link } from './link.ts'
-import { abortError } from './outbox.ts'
+import { abortError, assertNotAborted } from './outbox.ts'
 import { after } from './timer.ts'
 import { Worker, asError } from './worker.ts'
 import type { Handler, WorkOptions } from './worker.ts'
@@ -48,12 +48,12 @@ export class Requests {
   async request(name: string, data: unknown, options: RequestOptions): Promise<unknown> {
     const timeoutMs = durationMs(options.timeout ?? '30s', 'request: timeout')
     const body = encodeBody(data)
-    if (options.signal?.aborted === true) throw abortError(options.signal)
+    assertNotAborted(options.signal)
     await (this.#listening ??= this.#listen())
     await this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] })
     const correlationId = newId()
     if (this.#closed !== undefined) throw this.#closed
-    if (options.signal?.aborted === true) throw abortError(options.signal)
+    assertNotAborted(options.signal)
     const reply = this.#await(name, correlationId, timeoutMs, options.signal)
     const sent = this.#link.outbox.put({
       exchange: '',
@@ -72,7 +72,9 @@ export class Requests {
     sent.then(
       (result) => {
         if (result.type === 'rejected') this.#settle(correlationId, result.error)
-        if (result.type === 'unroutable') this.#settle(correlationId, noQueue(name))
+        if (result.type !== 'unroutable') return
+        this.#link.declarations.forget(`queue ${name}`)
+        this.#settle(correlationId, noQueue(name))
       },
       (error: unknown) => this.#settle(correlationId, asError(error)),
     )
@@ -202,5 +204,8 @@ function requestQueue(name: string): QueueSpec {
 }
 
 function noQueue(name: string): MillraceError {
-  return new MillraceError('NOT_FOUND', `The request queue ${name} was deleted`)
+  return new MillraceError(
+    'NOT_FOUND',
+    `The request queue ${name} was deleted; ask again and it is declared anew`,
+  )
 }

@@ -1,5 +1,7 @@
 /** What a sender may say about one message, and the envelope made of it. */
-import type { FieldTable } from '../model/field-table.ts'
+import { maximumFieldDepth } from '../model/field-table.ts'
+import type { FieldTable, FieldValue } from '../model/field-table.ts'
+import { isFieldArray } from '../model/field-value.ts'
 import { ValidationError } from '../model/errors.ts'
 import type { Properties } from '../model/properties.ts'
 import { contentTypeOf, encodeBody, jsonType } from './codec.ts'
@@ -108,10 +110,24 @@ function properties(data: unknown, options: SendOptions): Properties {
     messageId: options.id ?? newId(),
     contentType: contentTypeOf(data),
     deliveryMode: options.persistent === false ? 1 : 2,
-    ...(options.headers !== undefined && { headers: options.headers }),
+    ...(options.headers !== undefined && { headers: copyTable(options.headers, 1) }),
     ...(options.priority !== undefined && { priority: options.priority }),
     ...(options.correlationId !== undefined && { correlationId: options.correlationId }),
   }
+}
+
+/** The sender may use its object again. What is too deep or no field is refused where it is encoded. */
+function copyTable(table: FieldTable, depth: number): FieldTable {
+  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, copyValue(value, depth)]))
+}
+
+function copyValue(value: FieldValue, depth: number): FieldValue {
+  if (typeof value !== 'object' || value === null || depth > maximumFieldDepth) return value
+  if (value instanceof Uint8Array) return new Uint8Array(value)
+  if (value instanceof Date) return new Date(value)
+  if (isFieldArray(value)) return value.map((item) => copyValue(item, depth + 1))
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null ? copyTable(value, depth + 1) : value
 }
 
 function delayUntil(at: Date | undefined, call: string): number {

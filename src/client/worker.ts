@@ -13,7 +13,7 @@ import { Emitter } from '../std/emitter.ts'
 import { ClosedError, MillraceError, TimeoutError, ValidationError } from '../model/errors.ts'
 import { backoffFunction, defaultBackoff } from './backoff.ts'
 import type { Consumer, Delivery, Driver } from './driver.ts'
-import { durationMs } from './duration.ts'
+import { describe, durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
 import { Job, openJob } from './job.ts'
 import { isInteger } from './options.ts'
@@ -21,6 +21,7 @@ import type { Check } from './options.ts'
 import { retryChecks } from './queue-options.ts'
 import type { RetryOptions } from './queue-options.ts'
 import type { StandardSchema } from './schema.ts'
+import { after } from './timer.ts'
 
 /** May return a promise; throwing is a failed attempt. */
 export type Handler<Data, Result = unknown> = (job: Job<Data>) => Result | Promise<Result>
@@ -59,7 +60,7 @@ export interface WorkerEvents<Data> extends Record<string, unknown[]> {
   dead: [job: Job<Data>, error: Error]
   /** Something that is no fault of a job: the queue was deleted, the store failed. Without a listener it is thrown. */
   error: [error: Error]
-  /** No job is running and none was waiting. */
+  /** No job is running, and none came in the turn of the event loop after the last one. */
   idle: []
 }
 
@@ -91,6 +92,7 @@ export class Worker<Data = unknown> {
   #concurrency: number
   #consumer: Consumer | undefined
   #drained: (() => void) | undefined
+  #idleComing = false
   #watched: Promise<boolean> | undefined
   #closed: Promise<void> | undefined
 
@@ -117,7 +119,9 @@ export class Worker<Data = unknown> {
 
   set concurrency(value: number) {
     const wrong = workChecks['concurrency']?.(value, 'concurrency')
-    if (wrong !== undefined) throw new MillraceError('INVALID_OPTION', `concurrency ${wrong}`)
+    if (wrong !== undefined) {
+      throw new ValidationError('INVALID_OPTION', `concurrency ${wrong}, not ${describe(value)}`)
+    }
     this.#concurrency = value
     this.#consumer?.setPrefetch(value)
   }
@@ -161,24 +165,27 @@ export class Worker<Data = unknown> {
     const { driver, queue, options, prepare } = this.#setup
     await prepare()
     if (this.#state !== 'opening') return
+    const prefetch = this.#concurrency
     const consumer = await driver.consume(
       queue,
       {
-        prefetch: this.#concurrency,
+        prefetch,
         ...(options.exclusive !== undefined && { exclusive: options.exclusive }),
         ...(options.priority !== undefined && { priority: options.priority }),
-        onCancelled: () => this.#cancelled(),
+        onCancelled: (error) => this.#cancelled(error),
       },
       (delivery) => this.#take(delivery),
     )
     this.#consumer = consumer
+    if (this.#concurrency !== prefetch) consumer.setPrefetch(this.#concurrency)
     if (this.#state === 'opening') this.#state = 'open'
   }
 
   async #close(timeoutMs: number | undefined): Promise<void> {
     this.#state = 'closing'
     await this.ready.catch(() => undefined)
-    await this.#consumer?.cancel()
+    // An engine that failed cannot be told; that it did is told by `error`. Running jobs are waited for all the same.
+    await this.#consumer?.cancel().catch(() => undefined)
     if (this.#running.size > 0) await this.#drain(timeoutMs)
     this.#state = 'closed'
     this.#setup.onClosed(this)
@@ -188,39 +195,42 @@ export class Worker<Data = unknown> {
   async #drain(timeoutMs: number | undefined): Promise<void> {
     const drained = new Promise<void>((resolve) => (this.#drained = resolve))
     if (timeoutMs === undefined) return drained
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, timeoutMs, 'late')))
+    let callOff: () => void = () => undefined
+    const late = new Promise<'late'>((resolve) => (callOff = after(timeoutMs, () => resolve('late'))))
     const first = await Promise.race([drained, late])
-    clearTimeout(timer)
+    callOff()
     if (first !== 'late') return
     const handedBack = [...this.#running].map(([delivery, job]) => {
       job?.abort(new ClosedError('The worker was closed before the job was done'))
       this.#running.delete(delivery)
-      return delivery.settle({ type: 'retry', delayMs: 0, error: 'the worker was closed' })
+      return (job ?? delivery).settle({ type: 'retry', delayMs: 0, error: 'the worker was closed' })
     })
-    await Promise.all(handedBack)
+    // What cannot be handed back any more is handed back by the engine, with the connection.
+    await Promise.allSettled(handedBack)
   }
 
-  #cancelled(): void {
+  #cancelled(error: Error | undefined): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
     this.#report(
-      new MillraceError('NOT_FOUND', `The queue ${this.#setup.queue} was deleted under its worker`),
+      error ?? new MillraceError('NOT_FOUND', `The queue ${this.#setup.queue} was deleted under its worker`),
     )
   }
 
   #take(delivery: Delivery): void {
     let opened: Job<Data> | Promise<Job<Data>>
     try {
-      if (delivery.attempt > this.#attempts) throw exhausted(delivery)
+      if (delivery.attempt > this.#attempts) return this.#refuse(delivery, exhausted(delivery), 'attempts')
       opened = openJob(delivery, this.#setup.schema)
     } catch (error) {
-      return this.#refuse(delivery, error)
+      return this.#refuse(delivery, error, 'invalid')
     }
     if (!(opened instanceof Promise)) return void this.#run(opened)
     this.#running.set(delivery, undefined)
     opened.then(
-      (job) => this.#run(job),
-      (error: unknown) => this.#refuse(delivery, error),
+      // Unless it was handed back while it was read.
+      (job) => (this.#running.has(delivery) ? this.#run(job) : undefined),
+      (error: unknown) =>
+        this.#running.has(delivery) ? this.#refuse(delivery, error, 'invalid') : undefined,
     )
   }
 
@@ -254,11 +264,9 @@ export class Worker<Data = unknown> {
   }
 
   /** What cannot be read or was tried too often is dead-lettered unhandled. */
-  #refuse(delivery: Delivery, thrown: unknown): void {
-    const error = asError(thrown)
-    const reason = error instanceof ValidationError ? 'invalid' : 'attempts'
+  #refuse(delivery: Delivery, thrown: unknown, reason: 'invalid' | 'attempts'): void {
     this.#running.set(delivery, undefined)
-    this.#bury(new Job(delivery, undefined as Data), error, reason)
+    this.#bury(new Job(delivery, undefined as Data), asError(thrown), reason)
       .catch(this.#report)
       .finally(() => this.#ended(delivery))
   }
@@ -267,23 +275,29 @@ export class Worker<Data = unknown> {
     this.#running.delete(delivery)
     if (this.#running.size > 0) return
     this.#drained?.()
-    this.#events.emit('idle')
+    if (this.#idleComing || this.#events.listenerCount('idle') === 0) return
+    this.#idleComing = true
+    // The engine delivers within the turn what it has for the credit that was freed.
+    setImmediate(() => {
+      this.#idleComing = false
+      if (this.#running.size === 0) this.#events.emit('idle')
+    })
   }
 
   /** The handler, or its timeout, whichever comes first. What the handler does after that is nobody's concern. */
   async #timed(job: Job<Data>): Promise<unknown> {
-    let timer: NodeJS.Timeout | undefined
+    let callOff: () => void = () => undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
+      callOff = after(this.#timeoutMs, () => {
         const error = new TimeoutError(`The handler took longer than ${this.#timeoutMs} ms`)
         job.abort(error)
         reject(error)
-      }, this.#timeoutMs)
+      })
     })
     try {
       return await Promise.race([this.#setup.handler(job), late])
     } finally {
-      clearTimeout(timer)
+      callOff()
     }
   }
 

@@ -266,9 +266,9 @@ export class InProcessDriver implements Driver, Holder {
     batch: readonly Outgoing[],
     signal: AbortSignal | undefined,
   ): Promise<readonly PublishResult[]> {
-    await this.#parts().broker.gate.wait()
-    // Called off while it waited: nobody is told of the result any more, and nothing is stored.
-    if (signal?.aborted === true) return []
+    const { gate } = this.#parts().broker
+    // Called off while it waits: nothing is stored, and the messages are let go.
+    await (signal === undefined ? gate.wait() : untilAborted(signal, () => gate.wait()))
     return this.#publish(batch, signal)
   }
 
