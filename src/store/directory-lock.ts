@@ -3,13 +3,14 @@
  *
  * An owner on this boot and in this namespace is looked up exactly, so that the restart of a killed process need not
  * wait. One that cannot be looked up (another container or machine on a shared disk) is alive while it touches the
- * file. LOCK is made by linking a finished file, so that it is never seen half-written, and taken from a dead owner by
- * renaming it away first, which only one of two contenders can.
+ * file. LOCK is made by linking a finished file, so that it is never seen half-written, and a dead owner's is removed under
+ * a guard, LOCK.takeover, by one contender at a time.
  */
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { StoreError } from '../model/errors.ts'
 import type { FolderLock } from './disk.ts'
 import { errorCode } from './disk.ts'
@@ -19,7 +20,9 @@ const heartbeatMs = 2000
 /** An owner that cannot be looked up and has not touched its LOCK for this long is dead. */
 const staleMs = 10000
 /** Contenders for a dead owner's LOCK: how often one of them tries before it gives up. */
-const maximumAttempts = 10
+const maximumAttempts = 50
+/** How long a contender waits for another one that is removing a dead owner's LOCK. */
+const takeoverMs = 20
 
 interface Owner {
   readonly pid: number
@@ -39,9 +42,9 @@ export async function acquireLock(folder: string, name: string): Promise<FolderL
     if (await createExclusive(folder, lockPath, owner)) return hold(lockPath, owner)
     const holder = await readOwner(lockPath)
     if (holder === 'missing') continue
-    if (holder !== 'unreadable' && (await isAlive(holder, lockPath))) throw lockedBy(holder, folder)
-    if (holder === 'unreadable' && !(await isStale(lockPath))) throw lockedBy(undefined, folder)
-    await removeDead(folder, lockPath, holder)
+    if (!(await isDead(holder, lockPath)))
+      throw lockedBy(holder === 'unreadable' ? undefined : holder, folder)
+    await removeDead(folder, lockPath, owner)
   }
   throw lockedBy(undefined, folder)
 }
@@ -50,13 +53,12 @@ export async function acquireLock(folder: string, name: string): Promise<FolderL
 export async function describeHolder(folder: string, name: string): Promise<string | undefined> {
   const lockPath = path.join(folder, name)
   const holder = await readOwner(lockPath)
-  if (holder === 'missing') return undefined
-  if (holder === 'unreadable') return (await isStale(lockPath)) ? undefined : 'another process'
-  return (await isAlive(holder, lockPath)) ? `process ${holder.pid} on ${holder.host}` : undefined
+  if (holder === 'missing' || (await isDead(holder, lockPath))) return undefined
+  return holder === 'unreadable' ? 'another process' : `process ${holder.pid} on ${holder.host}`
 }
 
 async function createExclusive(folder: string, lockPath: string, owner: Owner): Promise<boolean> {
-  const temporary = path.join(folder, `LOCK.${owner.nonce}`)
+  const temporary = path.join(folder, `LOCK.${owner.nonce}.${randomUUID()}`)
   await fs.writeFile(temporary, `${JSON.stringify(owner)}\n`, { mode: 0o600 })
   try {
     await fs.link(temporary, lockPath)
@@ -85,22 +87,27 @@ async function createWithoutLink(lockPath: string, owner: Owner): Promise<boolea
 }
 
 /**
- * Renames the dead owner's LOCK away and looks at what was caught: should a living contender have replaced it in
- * between, it is put back.
+ * Removes a dead owner's LOCK. Only who holds the guard does that, and looks again first: so a LOCK that a living contender
+ * has made in between is never taken for the dead one.
  */
-async function removeDead(folder: string, lockPath: string, dead: Owner | 'unreadable'): Promise<void> {
-  const grave = path.join(folder, `LOCK.dead.${randomUUID()}`)
-  try {
-    await fs.rename(lockPath, grave)
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return
-    throw error
+async function removeDead(folder: string, lockPath: string, owner: Owner): Promise<void> {
+  const guardPath = `${lockPath}.takeover`
+  if (!(await createExclusive(folder, guardPath, owner))) {
+    const other = await readOwner(guardPath)
+    if (await isDead(other, guardPath)) await fs.rm(guardPath, { force: true })
+    else await delay(takeoverMs)
+    return
   }
-  const caught = await readOwner(grave)
-  const isTheDeadOne =
-    typeof caught === 'object' && typeof dead === 'object' ? caught.nonce === dead.nonce : caught === dead
-  if (!isTheDeadOne) await fs.link(grave, lockPath).catch(() => undefined)
-  await fs.rm(grave, { force: true })
+  try {
+    if (await isDead(await readOwner(lockPath), lockPath)) await fs.rm(lockPath, { force: true })
+  } finally {
+    await fs.rm(guardPath, { force: true })
+  }
+}
+
+async function isDead(owner: Owner | 'missing' | 'unreadable', lockPath: string): Promise<boolean> {
+  if (owner === 'missing') return false
+  return owner === 'unreadable' ? await isStale(lockPath) : !(await isAlive(owner, lockPath))
 }
 
 async function hold(lockPath: string, owner: Owner): Promise<FolderLock> {

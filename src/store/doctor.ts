@@ -10,7 +10,7 @@ import { unlinkIfPresent } from './disk.ts'
 import { indexPath, logFolder, logPath } from './file-format.ts'
 import { DamagedIndexError, ReaderPool } from './file-reader.ts'
 import type { FoundFile } from './found-files.ts'
-import { findFiles, readCheckpoint, scanOptionsOf, withFile } from './found-files.ts'
+import { findFiles, scanOptionsOf, withFile } from './found-files.ts'
 import type { FolderIdentity } from './folder.ts'
 import { checkFolder, createFolder, quarantine } from './folder.ts'
 import { readIndex } from './index-files.ts'
@@ -168,13 +168,6 @@ async function examineFile(
     }),
   )
   addFileProblems(name, { file, scanned }, problems)
-  if (file.header.generation === 0 && (await readCheckpoint(disk, file, limits)) === undefined) {
-    problems.push({
-      severity: isNewest ? 'note' : 'warning',
-      file: name,
-      text: 'its checkpoint cannot be read',
-    })
-  }
   const live = log?.state.files.list.find((other) => other.number === file.number)?.live.count ?? 0
   const index = isNewest ? 'none' : await examineIndex(disk, { file, live, limits }, problems)
   return {

@@ -39,7 +39,7 @@ export class NodeDisk implements Disk {
 
   async prepare(): Promise<void> {
     try {
-      await fs.promises.mkdir(this.path, { recursive: true })
+      await makeFolder(this.path)
       await fs.promises.access(this.path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
     } catch (error) {
       throw unusable(this.path, error)
@@ -86,7 +86,7 @@ export class NodeDisk implements Disk {
   }
 
   async makeDirectory(name: string): Promise<void> {
-    await fs.promises.mkdir(this.#at(name), { recursive: true })
+    await makeFolder(this.#at(name))
   }
 
   async syncDirectory(name: string): Promise<void> {
@@ -185,6 +185,20 @@ class NodeFile implements DiskFile {
     return callVoid((done) => {
       fs.close(this.#descriptor, done)
     })
+  }
+}
+
+/** Makes a folder and those above it. Node's own `recursive` never comes back where nothing can be made, as in /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await fs.promises.mkdir(folder)
+  } catch (error) {
+    const code = errorCode(error)
+    const parent = path.dirname(folder)
+    if (code === 'ENOENT' && parent !== folder && !fs.existsSync(parent)) {
+      await makeFolder(parent)
+      await fs.promises.mkdir(folder)
+    } else if (code !== 'EEXIST' || !(await fs.promises.stat(folder)).isDirectory()) throw error
   }
 }
 
