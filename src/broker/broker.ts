@@ -93,6 +93,7 @@ export class Broker {
   #end: Deferred<void> | undefined
   #nextConnectionId = 1
   #closed: Promise<void> | undefined
+  #letEnd: (() => void) | undefined
   #settledOn: Promise<void> | undefined
   #settled: Promise<boolean> = yes
 
@@ -250,6 +251,7 @@ export class Broker {
       if (failed) await this.#store?.close().catch(() => undefined)
       else await this.#store?.close()
     } finally {
+      this.#stayForRoom(false)
       this.#state = 'closed'
       this.#endTurn()
     }
@@ -354,6 +356,16 @@ export class Broker {
   #stored(state: StoreState, error: Error | undefined): void {
     if (state === 'failed') this.#fail(error ?? new MillraceError('STORE_FAILED', 'The store failed'))
     else this.gate.set('disk full', state === 'full')
+    this.#stayForRoom(state === 'full' && (this.#store?.pendingBytes ?? 0) > 0)
+  }
+
+  /** The process stays while something waits for room on the disk: its promise is to go on by itself. */
+  #stayForRoom(stay: boolean): void {
+    if (stay) this.#letEnd ??= this.clock.keepAlive()
+    else {
+      this.#letEnd?.()
+      this.#letEnd = undefined
+    }
   }
 
   #fail(error: Error): void {

@@ -266,9 +266,14 @@ export class InProcessDriver implements Driver, Holder {
     batch: readonly Outgoing[],
     signal: AbortSignal | undefined,
   ): Promise<readonly PublishResult[]> {
-    const { gate } = this.#parts().broker
-    // Called off while it waits: nothing is stored, and the messages are let go.
-    await (signal === undefined ? gate.wait() : untilAborted(signal, () => gate.wait()))
+    const { clock, gate } = this.#parts().broker
+    const letEnd = clock.keepAlive()
+    try {
+      // Called off while it waits: nothing is stored, and the messages are let go.
+      await (signal === undefined ? gate.wait() : untilAborted(signal, () => gate.wait()))
+    } finally {
+      letEnd()
+    }
     return this.#publish(batch, signal)
   }
 

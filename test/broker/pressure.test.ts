@@ -1,0 +1,102 @@
+/** Publishers wait while memory or the disk is short, consumers go on, and the gate opens again by itself. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Broker } from '../../src/broker/broker.ts'
+import { SimulatedDisk } from '../sim/disk.ts'
+import { Random } from '../std/random.ts'
+import { connectTo, memoryBroker, storedBroker, turn, until } from './harness.ts'
+
+function eventsOf(broker: Broker): string[] {
+  const events: string[] = []
+  broker.events
+    .on('blocked', (reason) => events.push(`blocked: ${reason}`))
+    .on('unblocked', () => events.push('unblocked'))
+    .on('failed', (error) => events.push(`failed: ${error.message}`))
+  return events
+}
+
+test('memory: it shuts above the mark and opens when acknowledgements bring it well below', async () => {
+  const broker = memoryBroker({ limits: { memoryBytes: 1_000 } })
+  const events = eventsOf(broker)
+  const { session, holder, publish, consume } = connectTo(broker)
+  for (let n = 0; n < 10; n += 1) publish('x'.repeat(100))
+  assert.equal(broker.gate.shut, false)
+  publish('x'.repeat(100))
+  assert.equal(broker.gate.shut, true)
+  let passed = false
+  const waiting = broker.gate.wait().then(() => (passed = true))
+  consume(100)
+  await until(() => holder.deliveries.length === 11, 'the deliveries')
+  const ack = async (count: number): Promise<void> => {
+    for (const delivery of holder.deliveries.splice(0, count)) session.settleAck(delivery.deliveryTag)
+    broker.wake()
+    await turn()
+    await turn()
+    broker.invariants()
+  }
+  await ack(2)
+  assert.equal(passed, false, '900 bytes are below the mark, but not well below')
+  await ack(1)
+  await waiting
+  assert.deepEqual(events, ['blocked: memory', 'unblocked'])
+  await broker.close()
+})
+
+test('bytes not written: it shuts while the disk is behind and opens when it has caught up', async () => {
+  const disk = new SimulatedDisk({ random: new Random(1), stepped: true })
+  const opening = storedBroker(disk, { limits: { unwrittenBytes: 10_000 } })
+  let broker: Broker | undefined
+  void opening.then((opened) => (broker = opened))
+  await until(() => {
+    disk.step()
+    return broker !== undefined
+  }, 'the opening')
+  const opened = await opening
+  const events = eventsOf(opened)
+  const { publish } = connectTo(opened)
+  for (let n = 0; n < 20; n += 1) publish(`${n}`.padEnd(1_000, '.'))
+  await turn()
+  assert.equal(opened.gate.shut, true)
+  const waiting = opened.gate.wait()
+  await until(() => {
+    disk.step()
+    return !opened.gate.shut
+  }, 'room')
+  await waiting
+  assert.deepEqual(events, ['blocked: unwritten', 'unblocked'])
+  const closing = opened.close()
+  let closed = false
+  void closing.then(() => (closed = true))
+  await until(() => {
+    disk.step()
+    return closed
+  }, 'the close')
+})
+
+test('disk full: it shuts, consumers go on, and it opens by itself when there is room', async () => {
+  const disk = new SimulatedDisk({ random: new Random(1) })
+  const limits = { fullRetryMs: 5, freeCheckMs: 5, lowFreeBytes: 1_000 }
+  const broker = await storedBroker(disk, { store: { limits } })
+  const events = eventsOf(broker)
+  const { session, holder, publish, consume } = connectTo(broker)
+  publish('before')
+  await broker.whenDurable()
+  disk.capacityBytes = 0
+  publish('held')
+  let durable = false
+  const sent = broker.whenDurable().then(() => (durable = true))
+  await until(() => broker.gate.shut, 'the gate shuts')
+  assert.equal(broker.state, 'open')
+  consume(10)
+  await until(() => holder.deliveries.length === 2, 'consumers go on')
+  for (const delivery of holder.deliveries) assert.equal(session.settleAck(delivery.deliveryTag), true)
+  broker.wake()
+  await turn()
+  assert.equal(durable, false)
+  disk.capacityBytes = Infinity
+  await sent
+  await broker.gate.wait()
+  assert.deepEqual(events, ['blocked: disk full', 'unblocked'])
+  broker.invariants()
+  await broker.close()
+})
