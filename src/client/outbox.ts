@@ -2,6 +2,7 @@
  * Gathers what is sent in one turn and hands it to the driver as one batch: a thousand concurrent `send` calls cost one
  * call of the driver and one wait for the disk or the network.
  */
+import { Deferred } from '../std/deferred.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { Driver, Outgoing, PublishResult } from './driver.ts'
 
@@ -10,16 +11,13 @@ export const maximumBatch = 10_000
 
 /** Makes what the sender is told of what the driver said; may be a promise, may throw. */
 type Convert<T> = (outgoing: Outgoing, result: PublishResult) => T | Promise<T>
-type Resolve = (value: unknown) => void
-type Reject = (error: unknown) => void
 
 interface Batch {
   /** Calls off all of it: messages of one batch have one signal, or none. */
   readonly signal: AbortSignal | undefined
   readonly outgoing: Outgoing[]
-  readonly convert: Convert<unknown>[]
-  readonly resolve: Resolve[]
-  readonly reject: Reject[]
+  /** What all senders of the batch wait for. */
+  readonly results: Deferred<readonly PublishResult[]>
 }
 
 export class Outbox {
@@ -38,18 +36,14 @@ export class Outbox {
     return this.send(outgoing, same, signal)
   }
 
-  /** As `put`, resolving with what is made of the result: one promise per message (benchmark P1). */
+  /** As `put`, resolving with what is made of the result. One promise and one closure per message (benchmark P1). */
   send<T>(outgoing: Outgoing, convert: Convert<T>, signal?: AbortSignal): Promise<T> {
     if (signal !== this.#batch.signal) this.#flush(signal)
-    return new Promise<T>((resolve, reject) => {
-      const batch = this.#batch
-      batch.outgoing.push(outgoing)
-      batch.convert.push(convert)
-      batch.resolve.push(resolve as Resolve)
-      batch.reject.push(reject)
-      if (!this.#scheduled) this.#schedule()
-      else if (batch.outgoing.length >= maximumBatch) this.#flush(signal)
-    })
+    const batch = this.#batch
+    const index = batch.outgoing.push(outgoing) - 1
+    if (!this.#scheduled) this.#schedule()
+    else if (index + 1 >= maximumBatch) this.#flush(signal)
+    return batch.results.promise.then((results) => convert(outgoing, results[index] as PublishResult))
   }
 
   /** Sends what has gathered and waits for all results. */
@@ -74,19 +68,11 @@ export class Outbox {
     if (batch.outgoing.length === 0) return
     this.#underWay += 1
     const { signal } = batch
-    this.#driver.publish(batch.outgoing, signal === undefined ? undefined : { signal }).then(
-      (results) => {
-        settle(batch, results)
-        this.#finished()
-      },
-      (error: unknown) => {
-        for (const reject of batch.reject) reject(error)
-        this.#finished()
-      },
-    )
+    batch.results.promise.then(this.#finished, this.#finished)
+    batch.results.resolve(this.#driver.publish(batch.outgoing, signal === undefined ? undefined : { signal }))
   }
 
-  #finished(): void {
+  readonly #finished = (): void => {
     this.#underWay -= 1
     if (this.#underWay > 0) return
     const idle = this.#idle
@@ -95,19 +81,8 @@ export class Outbox {
   }
 }
 
-function settle(batch: Batch, results: readonly PublishResult[]): void {
-  const { outgoing, convert, resolve, reject } = batch
-  for (let index = 0; index < outgoing.length; index++) {
-    try {
-      resolve[index]?.(convert[index]?.(outgoing[index] as Outgoing, results[index] as PublishResult))
-    } catch (error) {
-      reject[index]?.(error)
-    }
-  }
-}
-
 function newBatch(signal: AbortSignal | undefined): Batch {
-  return { signal, outgoing: [], convert: [], resolve: [], reject: [] }
+  return { signal, outgoing: [], results: new Deferred() }
 }
 
 function same(_outgoing: Outgoing, result: PublishResult): PublishResult {

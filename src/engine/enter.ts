@@ -4,10 +4,8 @@ import type { Message } from '../model/message.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
 
-export interface Entering {
-  readonly message: Message
-  readonly bodyBytes: number
-  readonly publishedAtMs: number
+/** What a publisher may say about an entry. */
+export interface Terms {
   /** It is to survive a restart, in queues that do. */
   readonly persistent: boolean
   readonly priority: number
@@ -15,6 +13,12 @@ export interface Entering {
   /** Infinity for none; counted from when it is due. */
   readonly ttlMs: number
   readonly delayMs: number
+}
+
+export interface Entering extends Terms {
+  readonly message: Message
+  readonly bodyBytes: number
+  readonly publishedAtMs: number
   /** The entry that it replaces, in the same record. */
   readonly supersedes: Entry | undefined
   readonly nowMs: number
@@ -28,7 +32,7 @@ export function enterQueues(kernel: Kernel, targets: readonly Queue[], entering:
   const queues: Queue[] = []
   for (const queue of targets) {
     if (!entering.persistent || !queue.persistent) continue
-    stored.push(newEntry(kernel, queue, entering))
+    stored.push(entryOf(kernel, queue, entering))
     queues.push(queue)
   }
   if (stored.length > 0) kernel.journal.published(stored, supersedes)
@@ -36,7 +40,7 @@ export function enterQueues(kernel: Kernel, targets: readonly Queue[], entering:
   stored.forEach((entry, index) => place(queues[index]!, entry))
   if (stored.length === targets.length) return
   for (const queue of targets) {
-    if (!entering.persistent || !queue.persistent) place(queue, newEntry(kernel, queue, entering))
+    if (!entering.persistent || !queue.persistent) place(queue, entryOf(kernel, queue, entering))
   }
 }
 
@@ -46,24 +50,39 @@ export function place(queue: Queue, entry: Entry): void {
   else queue.enqueue(entry)
 }
 
-/** The entry, with the next seq. */
-export function newEntry(kernel: Kernel, queue: Queue, entering: Entering): Entry {
-  const ttlMs = entering.ttlMs < queue.messageTtlMs ? entering.ttlMs : queue.messageTtlMs
+/** The entry, with the next seq. Its facts come one by one: no object in between on the hot path (benchmark P1). */
+export function newEntry(
+  kernel: Kernel,
+  queue: Queue,
+  message: Message,
+  terms: Terms,
+  bodyBytes: number,
+  publishedAtMs: number,
+  nowMs: number,
+  recovered: boolean,
+): Entry {
+  const ttlMs = terms.ttlMs < queue.messageTtlMs ? terms.ttlMs : queue.messageTtlMs
   const seq = kernel.nextSeq
   kernel.nextSeq = seq + 1
   return new Entry({
     seq,
     queueId: queue.id,
-    lane: entering.priority < queue.maxPriority ? entering.priority : queue.maxPriority,
-    message: entering.message,
-    bodyBytes: entering.bodyBytes,
-    publishedAtMs: entering.publishedAtMs,
-    expiresAtMs: ttlMs === Infinity ? Infinity : entering.nowMs + entering.delayMs + ttlMs,
-    dueAtMs: entering.delayMs > 0 ? entering.nowMs + entering.delayMs : 0,
-    key: entering.key,
-    transient: !entering.persistent || !queue.persistent,
+    lane: terms.priority < queue.maxPriority ? terms.priority : queue.maxPriority,
+    message,
+    bodyBytes,
+    publishedAtMs,
+    expiresAtMs: ttlMs === Infinity ? Infinity : nowMs + terms.delayMs + ttlMs,
+    dueAtMs: terms.delayMs > 0 ? nowMs + terms.delayMs : 0,
+    key: terms.key,
+    transient: !terms.persistent || !queue.persistent,
     deliveryCount: 0,
-    // Whoever dies of it must not do so for ever: the caution with what a crash left goes with it from queue to queue.
-    recovered: entering.supersedes !== undefined && entering.supersedes.recovered,
+    recovered,
   })
+}
+
+function entryOf(kernel: Kernel, queue: Queue, entering: Entering): Entry {
+  const { message, bodyBytes, publishedAtMs, nowMs, supersedes } = entering
+  // Whoever dies of it must not do so for ever: the caution with what a crash left goes with it from queue to queue.
+  const recovered = supersedes !== undefined && supersedes.recovered
+  return newEntry(kernel, queue, message, entering, bodyBytes, publishedAtMs, nowMs, recovered)
 }

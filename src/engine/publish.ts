@@ -153,7 +153,7 @@ function publishPlain(
   extras: PublishExtras,
   nowMs: number,
 ): PublishOutcome {
-  const entry = newEntry(kernel, queue, enteringOf(message, extras, nowMs))
+  const entry = newEntry(kernel, queue, message, extras, bodyLength(message.body), nowMs, nowMs, false)
   if (!entry.transient) kernel.journalOne(entry, 0)
   queue.counters.published += 1
   place(queue, entry)

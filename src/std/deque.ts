@@ -2,12 +2,14 @@
  * A double-ended queue on a ring buffer: push, pop, unshift and shift in constant amortised time, where an array's
  * `shift` and `splice` cost the whole length.
  *
- * The buffer's size is a power of two, so that an index wraps with a mask. It doubles when full and halves when no more
- * than an eighth is used. A slot that is left holds `undefined`: nothing removed is kept alive.
+ * The buffer's size is a power of two, so that an index wraps with a mask. It doubles when full and, above a
+ * size that is kept, halves when no more than an eighth is used. A slot that is left holds `undefined`: nothing removed is kept alive.
  */
 import { assert } from './assert.ts'
 
 const minimumSlots = 16
+/** A buffer of up to so many slots is kept when it empties: one that fills and empties each turn must not be made anew. */
+const keptSlots = 1024
 
 export class Deque<T> {
   #slots: (T | undefined)[]
@@ -90,7 +92,7 @@ export class Deque<T> {
     assert(this.#mask === size - 1, "a deque's mask fits its slots")
     assert(this.#head >= 0 && this.#head < size, "a deque's head is one of its slots")
     assert(this.#length >= 0 && this.#length <= size, "a deque's items fit its slots")
-    assert(size === minimumSlots || this.#length > size >>> 3, 'a deque that is mostly empty shrinks')
+    assert(size <= keptSlots || this.#length > size >>> 3, 'a deque that is mostly empty shrinks')
     for (let index = this.#length; index < size; index += 1) {
       assert(
         this.#slots[(this.#head + index) & this.#mask] === undefined,
@@ -101,7 +103,7 @@ export class Deque<T> {
 
   #shrink(): void {
     const size = this.#mask + 1
-    if (size > minimumSlots && this.#length <= size >>> 3) this.#resize(size >>> 1)
+    if (size > keptSlots && this.#length <= size >>> 3) this.#resize(size >>> 1)
   }
 
   #resize(size: number): void {
