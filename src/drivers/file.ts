@@ -57,16 +57,19 @@ function parse(url: string): { folder: string; sync: StoreOptions['sync'] | unde
   for (const name of settings.keys()) {
     if (name !== 'sync') throw invalid(url, `it takes the setting 'sync', not '${name}'`)
   }
+  if (settings.getAll('sync').length > 1) throw invalid(url, "give 'sync' once")
   return { folder: folderOf(url, path), sync: syncOf(url, settings.get('sync')) }
 }
 
 function folderOf(url: string, path: string): string {
-  if (!path.startsWith('//')) return resolve(decodeURIComponent(path))
+  let folder: string
   try {
-    return fileURLToPath(`file:${path}`)
+    folder = path.startsWith('//') ? fileURLToPath(`file:${path}`) : resolve(decodeURIComponent(path))
   } catch (error) {
-    throw invalid(url, (error as Error).message)
+    throw invalid(url, `${(error as Error).message} (a % is written %25, a # %23 and a ? %3F)`)
   }
+  if (folder.includes('\0')) throw invalid(url, 'a path holds no NUL')
+  return folder
 }
 
 function syncOf(url: string, text: string | null): StoreOptions['sync'] | undefined {

@@ -43,8 +43,8 @@ export interface Connection {
   readonly session: Session
   readonly holder: RecordingHolder
   readonly connectionId: number
-  publish(body: string, queue?: string): void
-  consume(prefetch?: number, queue?: string): void
+  readonly publish: (body: string, queue?: string) => void
+  readonly consume: (prefetch?: number, queue?: string) => void
 }
 
 let names = 0
