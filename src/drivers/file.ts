@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { Broker } from '../broker/broker.ts'
 import type { BrokerLimits } from '../broker/limits.ts'
 import type { Driver } from '../client/driver.ts'
-import { ValidationError } from '../model/errors.ts'
+import { StoreError, ValidationError } from '../model/errors.ts'
+import { errorCode, isDiskFull } from '../store/disk.ts'
 import type { Disk } from '../store/disk.ts'
 import { NodeDisk } from '../store/node-disk.ts'
 import { Store } from '../store/store.ts'
@@ -33,7 +34,10 @@ export function fileDriver(url: string, options: FileOptions = {}): Driver {
   const { folder, sync } = parse(url)
   const open = async (): Promise<Broker> => {
     const disk = options.disk ?? new NodeDisk(folder)
-    const storage = await Store.open(disk, { ...options.store, ...(sync !== undefined && { sync }) })
+    const settings = { ...options.store, ...(sync !== undefined && { sync }) }
+    const storage = await Store.open(disk, settings).catch((error: unknown) => {
+      throw typed(folder, error)
+    })
     return new Broker({
       storage,
       newName: randomUUID,
@@ -45,6 +49,21 @@ export function fileDriver(url: string, options: FileOptions = {}): Driver {
     namespace: options.namespace,
     acquire: () => byFolder.acquire(folder, open),
   })
+}
+
+/** What the system said, as an error that tells what to do. */
+function typed(folder: string, error: unknown): unknown {
+  if (error instanceof StoreError || errorCode(error) === '') return error
+  const said = (error as Error).message
+  return isDiskFull(error)
+    ? new StoreError('DISK_FULL', `No room to open the data folder ${folder} (${said}): free some space`, {
+        cause: error,
+      })
+    : new StoreError(
+        'DIRECTORY_UNUSABLE',
+        `The data folder ${folder} cannot be used (${said}): mend it or name another`,
+        { cause: error },
+      )
 }
 
 function parse(url: string): { folder: string; sync: StoreOptions['sync'] | undefined } {
