@@ -29,7 +29,7 @@ import { Session } from './session.ts'
 import type { SessionSink } from './sink.ts'
 import { takeSnapshot } from './snapshot.ts'
 import { advanceQueues } from './timers.ts'
-import { removeQueue } from './topology.ts'
+import { removeAll, removeQueue } from './topology.ts'
 import { VirtualHost } from './virtual-host.ts'
 
 export interface EngineOptions {
@@ -134,8 +134,7 @@ export class Engine {
     const vhost = this.#vhosts.get(name)
     if (vhost === undefined) return
     for (const session of kernel.sessions) if (session.vhost === vhost) session.close(nowMs)
-    for (const queue of vhost.queues.values()) removeQueue(kernel, queue)
-    for (const exchange of vhost.exchanges.values()) kernel.bindingCount -= exchange.router.size
+    removeAll(kernel, vhost)
     this.#vhosts.delete(name)
     kernel.journal.defined({ type: 'vhost.deleted', vhost: name })
   }

@@ -50,6 +50,11 @@ export class Exchange {
     this.routeMark = 0
   }
 
+  /** Every virtual host has it: it is not on record, and counts against no limit. */
+  get isPredeclared(): boolean {
+    return this.isDefault || this.name.startsWith('amq.')
+  }
+
   /** Its declaration survives a restart. */
   get persistent(): boolean {
     return this.durable

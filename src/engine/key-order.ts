@@ -54,6 +54,13 @@ export class KeyOrder {
     return slot.ownerSeq === entry.seq
   }
 
+  /** Whether the entry has to wait at the head of its lane: its key is taken, and no more can be set aside. */
+  blocks(entry: Entry): boolean {
+    if (entry.key === '' || !this.isFull) return false
+    const slot = this.#slots.get(entry.key)
+    return slot !== undefined && slot.ownerSeq !== entry.seq
+  }
+
   owns(entry: Entry): boolean {
     return this.#slots.get(entry.key)?.ownerSeq === entry.seq
   }

@@ -75,7 +75,7 @@ const unroutable: PublishOutcome = Object.freeze({ type: 'unroutable', queues: 0
 const rejected: PublishOutcome = Object.freeze({ type: 'rejected', queues: 0, messageId: '' })
 const routedToOne: PublishOutcome = Object.freeze({ type: 'routed', queues: 1, messageId: '' })
 
-/** Routes and stores a message. The exchange has been found and may be published to. */
+/** Routes and stores a message. It has been checked (`checkPublish`). */
 export function publish(
   kernel: Kernel,
   exchange: Exchange,
@@ -125,8 +125,18 @@ export function publishBuffered(
   if (extras.mandatory && outcome.type === 'unroutable') giveBack(kernel, sink, message)
 }
 
-/** Refuses what is out of range. Codes `INVALID_ARGUMENT`, `INVALID_OPTION`. */
-export function checkExtras(kernel: Kernel, extras: PublishExtras): void {
+/**
+ * Refuses what cannot be published, so that `publish` does not fail, in a commit neither.
+ * Codes ACCESS_REFUSED (internal exchange), INVALID_ARGUMENT (out of range), PRECONDITION_FAILED (CC, BCC).
+ */
+export function checkPublish(
+  kernel: Kernel,
+  exchange: Exchange,
+  message: Message,
+  extras: PublishExtras,
+): void {
+  if (exchange.internal) throw internalRefused(exchange)
+  if (extras.hasHeaders) checkRoutingKeys(message, kernel.limits.routingKeysPerMessage)
   if (extras.delayMs !== 0) {
     checkRange('the delay', extras.delayMs, kernel.limits.delayMs)
   }
@@ -171,7 +181,6 @@ function publishRouted(
   let stored = message
   let keys: readonly string[] | undefined
   if (extras.hasHeaders) {
-    checkRoutingKeys(message, kernel.limits.routingKeysPerMessage)
     keys = routingKeysOf(message)
     stored = keys.length > 1 ? withoutBlindCopies(message) : message
   }
@@ -260,10 +269,8 @@ function enteringOf(message: Message, extras: PublishExtras, nowMs: number): Ent
   }
 }
 
-/** What an exchange that may not be published to answers with. Code `ACCESS_REFUSED`. */
-export function checkPublishable(exchange: Exchange): void {
-  if (!exchange.internal) return
-  throw new MillraceError(
+function internalRefused(exchange: Exchange): MillraceError {
+  return new MillraceError(
     'ACCESS_REFUSED',
     `cannot publish to internal exchange '${exchange.name}' in vhost '${exchange.vhost.name}'`,
   )

@@ -145,6 +145,12 @@ export class Queue {
     return this.#deduplication
   }
 
+  /** The head is not in memory and has been asked for: what finds nothing to take may come again. */
+  get isReading(): boolean {
+    const lane = this.lanes.top()
+    return lane !== undefined && lane.peek() === undefined
+  }
+
   /** Age of the message at the head, as far as it is in memory; else 0. */
   oldestMs(nowMs: number): number {
     let oldestAtMs = Infinity
@@ -227,6 +233,7 @@ export class Queue {
   /** Puts what is parked back into its lanes: it is parked again when it comes to the head. */
   unpark(): void {
     if (this.#keys === undefined || this.#keys.parkedMessages === 0) return
+    if (this.consumers.size > 0) this.#kernel.markDirty(this)
     for (const entry of this.#keys.takeParked()) this.lanes.at(entry.lane).putBack(entry)
   }
 
@@ -252,11 +259,15 @@ export class Queue {
   freeKey(entry: Entry): void {
     const next = this.#keys?.release(entry)
     if (next !== undefined) this.#unpark(next)
+    // The head may have waited for this very key, when too much was set aside for others.
+    else if (this.readyMessages > 0 && this.consumers.size > 0) this.#kernel.markDirty(this)
   }
 
   /** As `freeKey`, for all that were held back (or those of `seqs`) and are gone. */
   freeDelayedKeys(seqs?: ReadonlySet<number>): void {
-    if (this.#keys !== undefined) for (const next of this.#keys.releaseDelayed(seqs)) this.#unpark(next)
+    if (this.#keys === undefined) return
+    for (const next of this.#keys.releaseDelayed(seqs)) this.#unpark(next)
+    if (this.readyMessages > 0 && this.consumers.size > 0) this.#kernel.markDirty(this)
   }
 
   /** Whether an entry with a due time, which the store shows as held back, is so: it may be a key's owner that became due. */
@@ -317,7 +328,7 @@ export class Queue {
     if (this.consumers.next() === undefined) return true
     const head = this.lanes.top()?.peek()
     if (head === undefined) return true
-    return head.key !== '' && this.#keys !== undefined && this.#keys.isFull && !this.#keys.owns(head)
+    return this.#keys !== undefined && this.#keys.blocks(head)
   }
 
   invariants(): void {

@@ -9,7 +9,7 @@ import { stripLineBreaks } from '../model/names.ts'
 import type { Kernel } from './kernel.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
-import { locked, notFound } from './refusals.ts'
+import { defaultExchangeRefused, locked, notFound } from './refusals.ts'
 import * as topology from './topology.ts'
 import type { DeclareExchange, DeclareQueue } from './topology.ts'
 import type { VirtualHost } from './virtual-host.ts'
@@ -54,7 +54,9 @@ export class SessionTopology {
   }
 
   checkExchange(name: string): void {
-    this.#vhost.exchange(stripLineBreaks(name))
+    const stripped = stripLineBreaks(name)
+    if (stripped === '') throw defaultExchangeRefused()
+    this.#vhost.exchange(stripped)
   }
 
   deleteExchange(name: string, ifUnused: boolean): void {
@@ -66,6 +68,7 @@ export class SessionTopology {
   }
 
   unbindExchange(terms: BindExchange): void {
+    if (!this.#vhost.exchanges.has(stripLineBreaks(terms.destination))) return
     topology.unbind(this.#kernel, this.#vhost, this.#exchangeTerms(terms))
   }
 
@@ -95,6 +98,7 @@ export class SessionTopology {
   }
 
   unbindQueue(terms: BindQueue): void {
+    if (!this.#vhost.queues.has(this.#queueName(terms.queue))) return
     topology.unbind(this.#kernel, this.#vhost, this.#queueTerms(terms))
   }
 

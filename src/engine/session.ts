@@ -10,7 +10,7 @@ import type { EngineDelivery } from './delivery.ts'
 import { handOver } from './dispatch.ts'
 import { takeDeliverable } from './head.ts'
 import type { Kernel } from './kernel.ts'
-import { checkExtras, checkPublishable, giveBack, publish, publishBuffered } from './publish.ts'
+import { checkPublish, giveBack, publish, publishBuffered } from './publish.ts'
 import type { PublishExtras, PublishOutcome } from './publish.ts'
 import type { Queue } from './queue.ts'
 import { preconditionFailed, recoverWithoutRequeue } from './refusals.ts'
@@ -142,8 +142,7 @@ export class Session {
     this.#enter()
     const vhost = this.vhost
     const exchange = message.exchange === '' ? vhost.defaultExchange : vhost.exchange(message.exchange)
-    checkPublishable(exchange)
-    checkExtras(this.#kernel, extras)
+    checkPublish(this.#kernel, exchange, message, extras)
     if (this.#transaction !== undefined) {
       this.#transaction.publish({ exchange, message, extras })
       return awaitsCommit
@@ -223,7 +222,7 @@ export class Session {
     deleteIfUnused(this.#kernel, consumer.queue)
   }
 
-  /** Takes one message, whatever the prefetch. */
+  /** Takes one message, whatever the prefetch; `queue.isReading` says whether to come again. */
   get(
     wanted: { queue: string; noAck: boolean },
     nowMs: number,

@@ -23,7 +23,7 @@ function defineVhost(vhost: VirtualHost, into: Definition[]): void {
   for (const exchange of vhost.exchanges.values()) {
     if (!exchange.persistent) continue
     exchanges.push(exchange)
-    if (exchange.isDefault || exchange.name.startsWith('amq.')) continue
+    if (exchange.isPredeclared) continue
     into.push({
       type: 'exchange.declared',
       vhost: vhost.name,

@@ -209,12 +209,26 @@ export function removeQueue(kernel: Kernel, queue: Queue): void {
   queue.vhost.forgetRoutes()
 }
 
+/** Takes away all that a virtual host holds, before it goes itself. */
+export function removeAll(kernel: Kernel, vhost: VirtualHost): void {
+  for (const queue of vhost.queues.values()) removeQueue(kernel, queue)
+  for (const exchange of vhost.exchanges.values()) {
+    kernel.bindingCount -= exchange.router.size
+    if (!exchange.isPredeclared) kernel.exchangeCount -= 1
+  }
+}
+
 /** A binding; one that is there already is ok. Codes ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, LIMIT_REACHED. */
 export function bind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): void {
   const source = bindableSource(vhost, terms)
+  if (source === undefined) throw notFound('exchange', { name: terms.source, vhost: vhost.name })
   const destination = terms.destination
-  if (kernel.bindingCount >= kernel.limits.bindings) throw tooMany('bindings', kernel.limits.bindings)
-  if (!source.router.bind({ destination, routingKey: terms.routingKey, arguments: terms.arguments })) return
+  const { routingKey, arguments: table } = terms
+  if (!source.router.bind({ destination, routingKey, arguments: table })) return
+  if (kernel.bindingCount >= kernel.limits.bindings) {
+    source.router.unbind({ destination, routingKey, arguments: table })
+    throw tooMany('bindings', kernel.limits.bindings)
+  }
   kernel.bindingCount += 1
   destination.sources.add(source)
   if (source.persistent && destination.persistent) {
@@ -222,10 +236,11 @@ export function bind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): void
   }
 }
 
-/** Removes a binding; a missing one is ok. Codes ACCESS_REFUSED, NOT_FOUND. */
+/** Removes a binding; a missing one, or one of a missing exchange, is ok. Code ACCESS_REFUSED. */
 export function unbind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): void {
   const source = bindableSource(vhost, terms)
   const destination = terms.destination
+  if (source === undefined) return
   if (!source.router.unbind({ destination, routingKey: terms.routingKey, arguments: terms.arguments })) return
   kernel.bindingCount -= 1
   if (source.router.bindingsOf(destination).length === 0) destination.sources.delete(source)
@@ -235,11 +250,9 @@ export function unbind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): vo
   removeIfUnbound(kernel, source)
 }
 
-function bindableSource(vhost: VirtualHost, terms: BindTerms): Exchange {
+function bindableSource(vhost: VirtualHost, terms: BindTerms): Exchange | undefined {
   if (terms.source === '' || terms.destination.name === '') throw defaultExchangeRefused()
-  const source = vhost.exchanges.get(terms.source)
-  if (source === undefined) throw notFound('exchange', { name: terms.source, vhost: vhost.name })
-  return source
+  return vhost.exchanges.get(terms.source)
 }
 
 function factsOf(vhost: VirtualHost, terms: BindTerms) {

@@ -11,7 +11,7 @@ import type { BindingFacts, ExchangeKind } from '../model/record.ts'
 import { RouteSet } from '../routing/route-set.ts'
 import { Exchange } from './exchange.ts'
 import type { Kernel } from './kernel.ts'
-import { checkExtras, checkPublishable, publish } from './publish.ts'
+import { checkPublish, publish } from './publish.ts'
 import type { PublishExtras, PublishOutcome } from './publish.ts'
 import { Queue } from './queue.ts'
 import { notFound } from './refusals.ts'
@@ -83,8 +83,7 @@ export class VirtualHost {
   publish(message: Message, extras: PublishExtras, nowMs: number): PublishOutcome {
     this.#kernel.enter()
     const exchange = message.exchange === '' ? this.defaultExchange : this.exchange(message.exchange)
-    checkPublishable(exchange)
-    checkExtras(this.#kernel, extras)
+    checkPublish(this.#kernel, exchange, message, extras)
     return publish(this.#kernel, exchange, message, extras, nowMs)
   }
 

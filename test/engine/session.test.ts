@@ -227,6 +227,26 @@ describe('transactions', () => {
     assert.equal(queue.unackedMessages, 1)
   })
 
+  test('what cannot be published is refused at once, not at the commit', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const queue = client.queue('q')
+    client.send('q', 'a')
+    client.consume('q')
+    bench.settle()
+    client.session.txSelect()
+    client.session.ack(1, false, bench.nowMs)
+    assert.equal(
+      codeOf(() => client.send('q', 'b', {}, { headers: { CC: 'no array' } })),
+      'PRECONDITION_FAILED',
+    )
+    client.send('q', 'c')
+    client.session.txCommit(bench.nowMs)
+    bench.settle()
+    assert.deepEqual(client.takeBodies(), ['a', 'c'])
+    assert.equal(queue.depth, 1)
+  })
+
   test('a rollback forgets publishes and makes settled deliveries unacked again', () => {
     const bench = Bench.create()
     const client = bench.client()

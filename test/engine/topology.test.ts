@@ -202,10 +202,19 @@ describe('exchanges', () => {
       'no queue': [() => session.bindQueue({ queue: 'none', exchange: 'x', routingKey: 'k' }), 'NOT_FOUND'],
       'no target': [() => client.publish('none', '', 'a'), 'NOT_FOUND'],
       'not there': [() => session.checkExchange('none'), 'NOT_FOUND'],
+      'default looked for': [() => session.checkExchange(''), 'ACCESS_REFUSED'],
+      'default unbound': [
+        () => session.unbindQueue({ queue: 'q', exchange: '', routingKey: 'q' }),
+        'ACCESS_REFUSED',
+      ],
     } as const
     for (const [what, [run, code]] of Object.entries(refused)) assert.equal(codeOf(run), code, what)
     session.deleteExchange('none')
     session.unbindQueue({ queue: 'q', exchange: 'x', routingKey: 'never bound' })
+    session.unbindQueue({ queue: 'none', exchange: 'x', routingKey: 'k' })
+    session.unbindQueue({ queue: 'q', exchange: 'none', routingKey: 'k' })
+    session.unbindExchange({ source: 'none', destination: 'x', routingKey: 'k' })
+    session.unbindExchange({ source: 'x', destination: 'none', routingKey: 'k' })
     session.bindQueue({ queue: 'q', exchange: 'x', routingKey: 'k' })
     assert.equal(
       codeOf(() => session.deleteExchange('x', { ifUnused: true })),
@@ -339,6 +348,21 @@ describe('virtual hosts', () => {
     )
     bench.settle()
     assert.equal(bench.engine.queueCount, 1)
+  })
+
+  test('what goes with one does not count against the limits any more', () => {
+    const bench = Bench.create({ limits: { exchanges: 2, bindings: 2, queues: 1 } })
+    for (let round = 0; round < 3; round += 1) {
+      bench.engine.declareVhost('v')
+      const { session } = bench.client({ vhost: 'v' })
+      for (const name of ['x', 'y']) session.declareExchange({ name, kind: 'topic' })
+      session.declareQueue({ name: 'q' }, bench.nowMs)
+      session.bindQueue({ queue: 'q', exchange: 'x', routingKey: 'k' })
+      session.bindExchange({ source: 'x', destination: 'y', routingKey: 'k' })
+      session.bindExchange({ source: 'x', destination: 'y', routingKey: 'k' })
+      bench.engine.deleteVhost('v', bench.nowMs)
+      bench.settle()
+    }
   })
 
   test('the snapshot says what is durable, and only that', () => {
