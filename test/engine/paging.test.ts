@@ -88,6 +88,19 @@ describe('paging', () => {
     assert.equal(bench.engine.counters.lostEntries, 0)
   })
 
+  test('a get that finds nothing tells an empty queue from one whose head is being read', () => {
+    const { store, bench, client } = setUp()
+    const queue = client.queue('q')
+    for (const body of numbers(0, 20)) client.send('q', body)
+    assert.deepEqual(client.drain('q'), numbers(0, 4))
+    assert.equal(queue.isReading, true)
+    assert.equal(store.answer(bench.engine), true)
+    assert.equal(queue.isReading, false)
+    assert.equal(client.drain('q').at(0), '4')
+    client.session.purgeQueue('q')
+    assert.equal(queue.isReading, false)
+  })
+
   test('a queue may go while a load is outstanding', () => {
     const { client, settle } = setUp()
     client.queue('q')
