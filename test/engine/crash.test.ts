@@ -1,4 +1,4 @@
-/** Order by key across crashes: the owner of a key is still its owner in the next life. */
+/** The engine across crashes: the owner of a key is still its owner in the next life, and caution stays with its message. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { FakeStore } from './fake-store.ts'
@@ -198,5 +198,27 @@ describe('order by key across a crash', () => {
     life.bench.engine.move({ from: life.queue, to }, 10, life.bench.nowMs)
     assert.deepEqual(life.client.drain('to'), ['a1', 'a2', 'a3'])
     assert.equal(life.store.kept.size, 0)
+  })
+})
+
+describe('what a crash left', () => {
+  test('is handled with care wherever it goes, so that its attempts are counted however often it kills', () => {
+    const life = new Life()
+    life.client.queue('wait', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'q' })
+    life.client.send('q', 'held back', { delayMs: 1000 })
+    life.client.send('wait', 'expires', { ttlMs: 1000 })
+    life.crash()
+    life.send('fresh')
+    life.client.consume('wait')
+    life.client.session.setFlow(false)
+    life.settle()
+    life.bench.nowMs += 1000
+    life.settle()
+    life.client.session.setFlow(true)
+    life.client.consume('q')
+    do life.bench.settle()
+    while (life.store.answer(life.bench.engine))
+    const found = life.client.deliveries.map(({ entry }) => [String(entry.message.body), entry.recovered])
+    assert.deepEqual(Object.fromEntries(found), { fresh: false, 'held back': true, expires: true })
   })
 })
