@@ -12,13 +12,14 @@ import type { Entry } from '../model/entry.ts'
 import type { Definition, Purge, Snapshot } from '../model/record.ts'
 import { assert } from '../std/assert.ts'
 import { Batch, cleanFlag } from './batch.ts'
+import { encodeLists } from './batch-lists.ts'
 import type { EncodedDefinitions } from './checkpoint.ts'
 import { encodeCheckpoint, encodeDefinitions } from './checkpoint.ts'
 import { ChunkPool } from './chunk-pool.ts'
 import { encodeDefinition } from './definition-codec.ts'
-import type { Disk, DiskFile } from './disk.ts'
+import type { Disk } from './disk.ts'
 import { delayedSlot, rowFlag } from './entry-table.ts'
-import { encodeFileHeader, fileHeaderBytes, formatVersion, logFolder, logPath } from './file-format.ts'
+import { encodeFileHeader, fileHeaderBytes, formatVersion } from './file-format.ts'
 import type { ReaderPool } from './file-reader.ts'
 import type { FolderIdentity } from './folder.ts'
 import { saltOf } from './folder.ts'
@@ -27,10 +28,10 @@ import { LogFile, LogFiles } from './log-file.ts'
 import type { SyncPolicy, WriterEvents } from './log-writer.ts'
 import { LogWriter } from './log-writer.ts'
 import { Purges } from './purges.ts'
-import { encodeBytes, encodePublished, encodePurge, encodeSeqs, recordType } from './record-codec.ts'
+import { encodeBytes, encodePublished, encodePurge, recordType } from './record-codec.ts'
 import type { RecoveredLog } from './recovery.ts'
 import type { Scheduler } from './scheduler.ts'
-import { SeqList } from './seq-list.ts'
+import { SpareFile } from './spare-file.ts'
 
 export interface AppendLogOptions {
   readonly disk: Disk
@@ -49,10 +50,8 @@ export interface AppendLogOptions {
 export interface AppendLogEvents {
   /** Batches up to this one are stored. */
   done(through: number): void
-  /** A file is sealed: there may be background work. */
-  sealed(): void
-  /** A purge is on record. */
-  purged(): void
+  /** There may be background work: a purge is on record, a file was sealed, or nothing in it is live any more. */
+  maintain(): void
   readonly state: WriterEvents['state']
   warn(text: string): void
 }
@@ -78,10 +77,9 @@ export class AppendLog {
   #gathering: Batch
   #lastClosed: Batch | undefined
   #lastNumber: number
-  /** An empty file for the next rotation, made ahead of time. */
-  #spare: { readonly number: number; readonly handle: DiskFile } | undefined
-  #making: Promise<void> | undefined
+  readonly #spare: SpareFile
   #closing = false
+  #checkpointWanted = false
   #turnScheduled = false
   #soonScheduled = false
   readonly #onTurnEnd: () => void
@@ -94,6 +92,7 @@ export class AppendLog {
     this.#scheduler = options.scheduler
     this.files = recovered?.state.files ?? new LogFiles()
     this.counts = recovered?.state.counts ?? new Map<number, number>()
+    this.#spare = new SpareFile(options.disk, (text) => options.events.warn(text))
     this.chunks = new ChunkPool(limits.chunkBytes, limits.pooledChunks)
     this.source = undefined
     this.lastSeq = recovered?.state.lastSeq ?? 0
@@ -118,7 +117,7 @@ export class AppendLog {
   /** Opens a new file where the newest cannot be written on. */
   async start(): Promise<void> {
     if (this.#options.recovered?.canAppend !== true || this.#active.sizeBytes >= this.#limits.fileBytes) {
-      await this.#makeSpare()
+      await this.#spare.make(this.#active.number + 1)
       this.#gathering.release()
       this.#rotate()
       this.#gathering = this.#newBatch()
@@ -127,10 +126,7 @@ export class AppendLog {
     // Put on record, so that the indexes may forget what recovery has dropped.
     for (const seq of this.#options.recovered?.state.dropped.values() ?? []) this.#gathering.settled.push(seq)
     this.closeBatch()
-    for (const file of this.files.list) {
-      if (file.live.count === 0 && file !== this.#active) file.deadSince = this.#active.number
-    }
-    this.#makeSpareLater()
+    this.#spare.makeLater(this.#active.number + 1)
   }
 
   published(entries: readonly Entry[], supersedes: number): void {
@@ -208,7 +204,14 @@ export class AppendLog {
   whenSynced(): Promise<void> {
     const { error } = this.writer
     if (error !== undefined) return Promise.reject(error)
-    if (!this.#gathering.isEmpty) return this.#gathering.whenDone()
+    const batch = this.#gathering
+    if (!batch.isEmpty) {
+      const stored = batch.whenDone()
+      // Who asks has finished what belongs together. A thousand senders that wake at once would otherwise all go into one
+      // batch, again and again, with the disk idle while they encode and they idle while it writes.
+      if (batch.length >= this.#limits.eagerBatchBytes && this.writer.isIdle) this.#submit()
+      return stored
+    }
     const last = this.#lastClosed
     return last === undefined || last.number <= this.synced ? done : last.whenDone()
   }
@@ -230,6 +233,13 @@ export class AppendLog {
     if (!this.#gathering.isEmpty) this.#submit()
   }
 
+  /** Opens the next file though this one is not full: what a checkpoint frees is worth more. */
+  checkpointEarly(): void {
+    if (this.#checkpointWanted || this.#closing || this.newestCheckpoint !== this.#active.number) return
+    this.#checkpointWanted = true
+    this.#submit()
+  }
+
   /** Nobody will be told any more that what gathers is stored. */
   fail(error: Error | undefined): void {
     this.#gathering.settleWaiters(error)
@@ -238,22 +248,26 @@ export class AppendLog {
   /** Resolves when everything is written, and the next file made. */
   async whenQuiet(): Promise<void> {
     await this.writer.drain()
-    await this.#making
+    await this.#spare.whenMade()
+  }
+
+  /** From now on a full disk is a failure, not something to wait for. */
+  beginClosing(): void {
+    this.#closing = true
+    this.writer.beginClosing()
   }
 
   /** Stores everything, with the mark of a close in good order. */
   async close(): Promise<void> {
-    this.#closing = true
-    this.writer.beginClosing()
     try {
-      await this.#making
+      await this.#spare.whenMade()
       this.#gathering.flags |= cleanFlag
       this.#submit()
       await this.writer.drain()
       await this.writer.syncAll()
     } finally {
       this.writer.stop()
-      await this.#spare?.handle.close().catch(() => undefined)
+      await this.#spare.close()
     }
   }
 
@@ -294,12 +308,14 @@ export class AppendLog {
     assert(seq <= this.lastSeq, 'only what was published can leave')
     if (this.counts.size > 0) this.counts.delete(seq)
     // Not live any more: its queue was purged or deleted, and it was in somebody's hands.
-    return file !== undefined && file.live.clear(seq - file.baseSeq)
+    if (file === undefined || !file.live.clear(seq - file.baseSeq)) return false
+    if (file.live.count === 0 && file !== active) this.#options.events.maintain()
+    return true
   }
 
   #beginPurge(purge: Purge): void {
     this.purges.add(purge)
-    this.#options.events.purged()
+    this.#options.events.maintain()
     this.#touched(this.#gathering)
   }
 
@@ -317,35 +333,21 @@ export class AppendLog {
   #submit(): void {
     const batch = this.#gathering
     const file = this.#active
-    this.#encodeLists(batch)
+    encodeLists(batch, this.files)
     file.sizeBytes = batch.position + batch.length
     this.#lastClosed = batch
     this.#lastNumber = batch.number
     this.writer.submit(batch, file)
-    const isFull = file.sizeBytes >= this.#limits.fileBytes && this.newestCheckpoint === file.number
-    if (isFull && this.#spare !== undefined && this.writer.error === undefined) this.#rotate()
+    const isDue = file.sizeBytes >= this.#limits.fileBytes || this.#checkpointWanted
+    const canRotate = this.newestCheckpoint === file.number && this.writer.error === undefined
+    if (isDue && canRotate && this.#spare.isReady) this.#rotate()
     this.#gathering = this.#newBatch()
-  }
-
-  #encodeLists(batch: Batch): void {
-    if (batch.settled.length > 0) encodeSeqs(batch, recordType.settled, batch.settled.sorted())
-    // What was handed out and is done already need not be counted.
-    const delivered = this.#stillLive(batch.delivered)
-    if (delivered.length > 0) encodeSeqs(batch, recordType.delivered, delivered.sorted())
-    const released = this.#stillLive(batch.released)
-    if (released.length > 0) encodeSeqs(batch, recordType.released, released.sorted())
-  }
-
-  #stillLive(list: SeqList): SeqList {
-    const live = new SeqList()
-    for (const seq of list.values()) if (this.files.find(seq)?.isLive(seq) === true) live.push(seq)
-    return live
   }
 
   /** Opens the next file with a checkpoint of this very moment. */
   #rotate(): void {
-    const spare = this.#spare!
-    this.#spare = undefined
+    const spare = this.#spare.take()
+    this.#checkpointWanted = false
     const number = this.#lastNumber + 1
     const header = {
       version: formatVersion,
@@ -393,34 +395,8 @@ export class AppendLog {
       older.handle = undefined
       older.reader.unpin()
     }
-    this.#makeSpareLater()
-    this.#options.events.sealed()
-  }
-
-  #makeSpareLater(): void {
-    if (this.#spare !== undefined || this.#making !== undefined || this.#closing) return
-    this.#making = this.#makeSpare()
-      // No room, or no handle left: the present file goes on growing until the next try.
-      .catch((error: unknown) =>
-        this.#options.events.warn(`the next log file cannot be made: ${String(error)}`),
-      )
-      .finally(() => {
-        this.#making = undefined
-      })
-  }
-
-  async #makeSpare(): Promise<void> {
-    const { disk } = this.#options
-    const number = this.#active.number + 1
-    const handle = await disk.open(logPath(number), 'create')
-    try {
-      await handle.sync()
-      await disk.syncDirectory(logFolder)
-    } catch (error) {
-      await handle.close().catch(() => undefined)
-      throw error
-    }
-    this.#spare = { number, handle }
+    this.#spare.makeLater(this.#active.number + 1)
+    this.#options.events.maintain()
   }
 }
 

@@ -20,6 +20,8 @@ export interface StoreLimits {
   readonly compactBelow: number
   /** How far a file's live count must fall, as a share of its entries, before its live bytes are counted again. */
   readonly auditStep: number
+  /** With so many files of which nothing is live any more, a checkpoint is taken early, so that they can be deleted. */
+  readonly deadFiles: number
   /** Bytes read from a log file at once. */
   readonly readBytes: number
   /** Two records that are to be read and lie no further apart are read at once. */
@@ -41,7 +43,7 @@ export interface StoreLimits {
 export const defaultStoreLimits: StoreLimits = {
   fileBytes: 64 * 1024 * 1024,
   batchBytes: 4 * 1024 * 1024,
-  eagerBatchBytes: 256 * 1024,
+  eagerBatchBytes: 512 * 1024,
   chunkBytes: 1024 * 1024,
   pooledChunks: 16,
   fullRetryMs: 500,
@@ -49,6 +51,7 @@ export const defaultStoreLimits: StoreLimits = {
   freeCheckMs: 1000,
   compactBelow: 0.3,
   auditStep: 0.1,
+  deadFiles: 4,
   readBytes: 1024 * 1024,
   readGapBytes: 16 * 1024,
   parallelReads: 4,

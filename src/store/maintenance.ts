@@ -17,6 +17,9 @@ export interface MaintenanceContext extends CompactionContext {
   readonly files: LogFiles
   readonly purges: Purges
   readonly auditStep: number
+  readonly deadFiles: number
+  /** Takes a checkpoint before the file being written is full. */
+  checkpointEarly(): void
   /** The number of the newest file whose checkpoint is synced. */
   newestCheckpoint(): number
   rebuild(file: LogFile): Promise<void>
@@ -77,6 +80,7 @@ export class Maintenance {
     const { purges, files } = this.#context
     for (const purge of purges.list.slice()) await this.#purge(purge)
     await this.#deleteDead()
+    this.#checkpointIfWorthwhile()
     for (const file of files.list.slice()) {
       if (this.#stopped) return
       if (this.#canIndex(file)) await this.#writeIndex(file)
@@ -111,7 +115,7 @@ export class Maintenance {
     const { disk, files } = this.#context
     let deleted = false
     for (const file of files.list.slice()) {
-      if (file.deadSince === 0 || file.deadSince >= this.#context.newestCheckpoint()) continue
+      if (!this.#canDelete(file)) continue
       files.remove(file)
       file.reader.retire()
       await file.reader.closed()
@@ -122,6 +126,23 @@ export class Maintenance {
     if (!deleted) return
     await disk.syncDirectory(logFolder)
     this.#context.roomMade()
+  }
+
+  /**
+   * A checkpoint that is durable says that nothing in it is live. The last two files stay: should the newest checkpoint ever
+   * be damaged, recovery goes back to the one before and reads on from there.
+   */
+  #canDelete(file: LogFile): boolean {
+    const newest = this.#context.newestCheckpoint()
+    return file.deadSince > 0 && file.deadSince <= newest && file.number < newest - 1
+  }
+
+  #checkpointIfWorthwhile(): void {
+    const { files, deadFiles } = this.#context
+    let dead = 0
+    for (const file of files.list) if (file.live.count === 0 && file.deadSince === 0) dead += 1
+    // The file being written is dead when it is empty.
+    if (dead > deadFiles) this.#context.checkpointEarly()
   }
 
   /** Recovery may read the last two files from their start, so those stay whole. */

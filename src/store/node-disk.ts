@@ -89,15 +89,8 @@ export class NodeDisk implements Disk {
     await makeFolder(this.#at(name))
   }
 
-  async syncDirectory(name: string): Promise<void> {
-    // Windows can neither open nor sync a folder; its file system journals the names.
-    if (process.platform === 'win32') return
-    const handle = await fs.promises.open(this.#at(name), 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+  syncDirectory(name: string): Promise<void> {
+    return syncFolder(this.#at(name))
   }
 
   async freeBytes(): Promise<number> {
@@ -188,17 +181,32 @@ class NodeFile implements DiskFile {
   }
 }
 
-/** Makes a folder and those above it. Node's own `recursive` never comes back where nothing can be made, as in /proc. */
+/**
+ * Makes a folder and those above it, durably. Node's own `recursive` never comes back where nothing can be made, as in
+ * /proc.
+ */
 async function makeFolder(folder: string): Promise<void> {
+  const parent = path.dirname(folder)
   try {
     await fs.promises.mkdir(folder)
+    await syncFolder(parent)
   } catch (error) {
     const code = errorCode(error)
-    const parent = path.dirname(folder)
     if (code === 'ENOENT' && parent !== folder && !fs.existsSync(parent)) {
       await makeFolder(parent)
-      await fs.promises.mkdir(folder)
+      await makeFolder(folder)
     } else if (code !== 'EEXIST' || !(await fs.promises.stat(folder)).isDirectory()) throw error
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows can neither open nor sync a folder; its file system journals the names.
+  if (process.platform === 'win32') return
+  const handle = await fs.promises.open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

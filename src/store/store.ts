@@ -109,8 +109,7 @@ export class Store implements Journal {
       ...parts,
       events: {
         done: (through) => this.onSynced(through),
-        sealed: () => this.#maintenance.wake(),
-        purged: () => this.#maintenance.wake(),
+        maintain: () => this.#maintenance.wake(),
         state: (state, error) => this.#stateChanged(state, error),
         warn: (text) => this.onWarning(text),
       },
@@ -135,6 +134,8 @@ export class Store implements Journal {
       batchBytes: limits.chunkBytes,
       below: limits.compactBelow,
       auditStep: limits.auditStep,
+      deadFiles: limits.deadFiles,
+      checkpointEarly: () => log.checkpointEarly(),
       newestCheckpoint: () => log.newestCheckpoint,
       durable: () => log.durable(),
       roomMade: () => log.writer.retryNow(),
@@ -253,6 +254,7 @@ export class Store implements Journal {
 
   async #close(): Promise<void> {
     this.#space.stop()
+    this.#log.beginClosing()
     try {
       await this.#maintenance.stop()
       await this.#log.close()

@@ -32,22 +32,43 @@ async function live(disk: SimulatedDisk, oracle: Oracle, random: Random, sync: S
   } else await store.whenQuiet().then(sync === 'group' ? confirm : () => undefined)
 }
 
+/** Completes operations one at a time, in any order between files, with any number of turns between them. */
+async function stepThrough(disk: SimulatedDisk, outcome: Promise<void>, random: Random): Promise<void> {
+  let isOver = false
+  const over = (): void => {
+    isOver = true
+  }
+  outcome.then(over, over)
+  while (!isOver) {
+    if (random.below(3) > 0) disk.step()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
 /** Lives through one crash after another, each after so many operations; what is left must fit the oracle each time. */
-async function survive(seed: number, haltAt: number, kind: CrashKind, sync: SyncPolicy): Promise<boolean> {
+async function survive(
+  seed: number,
+  haltAt: number,
+  kind: CrashKind,
+  sync: SyncPolicy,
+  stepped = false,
+): Promise<boolean> {
   const random = new Random(seed)
   const oracle = new Oracle()
-  let disk = new SimulatedDisk({ random, haltAt })
+  let disk = new SimulatedDisk({ random, haltAt, stepped })
   let finished = false
   try {
     const work = async (): Promise<void> => {
       await live(disk, oracle, random, sync)
       finished = true
     }
-    await Promise.race([work(), disk.whenHalted])
+    const outcome = Promise.race([work(), disk.whenHalted])
+    if (stepped) await stepThrough(disk, outcome, random)
+    await outcome
     // What the store confirmed before the halt has told its waiters by now.
     await new Promise((resolve) => setImmediate(resolve))
     for (let round = 0; round < 2; round += 1) {
-      disk = disk.crash(kind, { haltAt: Infinity })
+      disk = disk.crash(kind, { haltAt: Infinity, stepped: false })
       const { store, recovered, warnings } = await openWorld(disk, { sync })
       oracle.check(await readEverything(store, recovered))
       assert.deepEqual(
@@ -85,5 +106,11 @@ describe('a crash after any disk operation loses nothing that was confirmed', ()
 
   test('with a sync now and then, a killed process loses nothing that was written', async () => {
     for (let haltAt = 1; ; haltAt += 3) if (await survive(seed, haltAt, 'process', { intervalMs: 1 })) break
+  })
+
+  test('the disk may finish its operations in any order between files', async () => {
+    for (let run = 0; run < 60; run += 1) {
+      await survive(seed + run, 20 + ((run * 7) % 150), run % 2 === 0 ? 'chance' : 'nothing', 'group', true)
+    }
   })
 })

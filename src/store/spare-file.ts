@@ -1,0 +1,64 @@
+/** The log file after the one being written: made empty ahead of time, so that a full file need not wait for its successor. */
+import type { Disk, DiskFile } from './disk.ts'
+import { logFolder, logPath } from './file-format.ts'
+
+export interface Spare {
+  readonly number: number
+  readonly handle: DiskFile
+}
+
+export class SpareFile {
+  readonly #disk: Disk
+  readonly #warn: (text: string) => void
+  #spare: Spare | undefined = undefined
+  #making: Promise<void> | undefined = undefined
+  #closed = false
+
+  constructor(disk: Disk, warn: (text: string) => void) {
+    this.#disk = disk
+    this.#warn = warn
+  }
+
+  get isReady(): boolean {
+    return this.#spare !== undefined
+  }
+
+  /** Hands it over; there must be one. */
+  take(): Spare {
+    const spare = this.#spare!
+    this.#spare = undefined
+    return spare
+  }
+
+  async make(number: number): Promise<void> {
+    const handle = await this.#disk.open(logPath(number), 'create')
+    try {
+      await handle.sync()
+      await this.#disk.syncDirectory(logFolder)
+    } catch (error) {
+      await handle.close().catch(() => undefined)
+      throw error
+    }
+    this.#spare = { number, handle }
+  }
+
+  /** In the background. Without room or a handle the present file goes on growing until the next try. */
+  makeLater(number: number): void {
+    if (this.#spare !== undefined || this.#making !== undefined || this.#closed) return
+    this.#making = this.make(number)
+      .catch((error: unknown) => this.#warn(`the next log file cannot be made: ${String(error)}`))
+      .finally(() => {
+        this.#making = undefined
+      })
+  }
+
+  async whenMade(): Promise<void> {
+    await this.#making
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#making
+    await this.#spare?.handle.close().catch(() => undefined)
+  }
+}
