@@ -24,6 +24,7 @@ import { untilAborted } from './in-process-abort.ts'
 import { browseQueue } from './in-process-browse.ts'
 import { capabilities } from './in-process-capabilities.ts'
 import { InProcessDelivery } from './in-process-delivery.ts'
+import { relayEvents } from './in-process-events.ts'
 import { publishOne } from './in-process-publish.ts'
 import { cancelDelayed, moveMessages, statsOf } from './in-process-queue.ts'
 import { applyTopology, removeTopology } from './in-process-topology.ts'
@@ -299,7 +300,7 @@ export class InProcessDriver implements Driver, Holder {
       this.#connectionId = broker.newConnectionId()
       const { name: vhost } = this.#vhost
       this.#session = broker.openSession({ vhost, connectionId: this.#connectionId, holder: this })
-      this.#listen(broker)
+      this.#forget = relayEvents(broker, this.events, (error) => this.#failed(error))
       return capabilities(this.name, broker)
     } catch (error) {
       await this.close().catch(() => undefined)
@@ -361,28 +362,6 @@ export class InProcessDriver implements Driver, Holder {
     if (broker === undefined || session === undefined || vhost === undefined || this.#ended) throw closed()
     broker.assertOpen()
     return { broker, session, vhost }
-  }
-
-  #listen(broker: Broker): void {
-    const { events } = this
-    const blocked = (reason: string): boolean => events.emit('blocked', reason)
-    const unblocked = (): boolean => events.emit('unblocked')
-    const failed = (error: Error): void => this.#failed(error)
-    const warning = (message: string): boolean => events.emit('warning', message)
-    broker.events
-      .on('blocked', blocked)
-      .on('unblocked', unblocked)
-      .on('failed', failed)
-      .on('warning', warning)
-    this.#forget = () =>
-      broker.events
-        .off('blocked', blocked)
-        .off('unblocked', unblocked)
-        .off('failed', failed)
-        .off('warning', warning)
-    // What the opening found, once whoever waits for it had the chance to listen.
-    for (const message of broker.warnings) broker.clock.soon(() => warning(message))
-    if (broker.gate.shut) broker.clock.soon(() => blocked(broker.gate.reason))
   }
 
   /** The store failed: nothing is held or delivered any more, and everyone who waits is told. */

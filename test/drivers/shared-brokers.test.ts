@@ -198,3 +198,19 @@ test('deliveries can be settled while the connection drains', async () => {
   assert.equal(keeper.broker.engine.vhost('default').queues.get('q')?.readyMessages, 0)
   await keeper.release()
 })
+
+test('who connects while publishers wait is told so', async () => {
+  const { open } = counting()
+  const brokers = new SharedBrokers()
+  const keeper = await brokers.acquire('key', open)
+  keeper.broker.gate.set('test', true)
+  const driver = new InProcessDriver({ name: 'file', acquire: () => brokers.acquire('key', open) })
+  await driver.open()
+  const events: string[] = []
+  driver.events.on('blocked', (reason) => events.push(reason)).on('unblocked', () => events.push('open'))
+  await turn()
+  keeper.broker.gate.set('test', false)
+  assert.deepEqual(events, ['test', 'open'])
+  await driver.close()
+  await keeper.release()
+})
