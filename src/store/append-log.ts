@@ -63,7 +63,7 @@ export class AppendLog {
   readonly purges = new Purges()
   readonly writer: LogWriter
   readonly chunks: ChunkPool
-  source: { snapshot(): Snapshot } | undefined
+  source: { snapshot(): Snapshot } | undefined = undefined
   lastSeq: number
   synced: number
   /** The number of the newest file whose checkpoint is synced. */
@@ -82,19 +82,24 @@ export class AppendLog {
   #checkpointWanted = false
   #turnScheduled = false
   #soonScheduled = false
-  readonly #onTurnEnd: () => void
-  readonly #onSoon: () => void
+  readonly #onTurnEnd = (): void => {
+    this.#turnScheduled = false
+    if (this.writer.isIdle || this.#gathering.length >= this.#limits.batchBytes) this.closeBatch()
+  }
+  readonly #onSoon = (): void => {
+    this.#soonScheduled = false
+    if (this.writer.isIdle) this.closeBatch()
+  }
 
   constructor(options: AppendLogOptions) {
-    const { limits, recovered } = options
+    const { limits, recovered, scheduler } = options
     this.#options = options
     this.#limits = limits
-    this.#scheduler = options.scheduler
+    this.#scheduler = scheduler
     this.files = recovered?.state.files ?? new LogFiles()
     this.counts = recovered?.state.counts ?? new Map<number, number>()
     this.#spare = new SpareFile(options.disk, (text) => options.events.warn(text))
     this.chunks = new ChunkPool(limits.chunkBytes, limits.pooledChunks)
-    this.source = undefined
     this.lastSeq = recovered?.state.lastSeq ?? 0
     this.#nextQueueId = recovered?.state.nextQueueId ?? 1
     this.#definitions = encodeDefinitions(recovered?.recovered.definitions ?? [])
@@ -104,14 +109,6 @@ export class AppendLog {
     this.newestCheckpoint = this.#active.number
     this.writer = this.#newWriter()
     this.#gathering = this.#newBatch()
-    this.#onTurnEnd = () => {
-      this.#turnScheduled = false
-      if (this.writer.isIdle || this.#gathering.length >= limits.batchBytes) this.closeBatch()
-    }
-    this.#onSoon = () => {
-      this.#soonScheduled = false
-      if (this.writer.isIdle) this.closeBatch()
-    }
   }
 
   /** Opens a new file where the newest cannot be written on. */
@@ -207,8 +204,8 @@ export class AppendLog {
     const batch = this.#gathering
     if (!batch.isEmpty) {
       const stored = batch.whenDone()
-      // Who asks has finished what belongs together. A thousand senders that wake at once would otherwise all go into one
-      // batch, again and again, with the disk idle while they encode and they idle while it writes.
+      // Who asks has finished what belongs together. Else senders that wake at once would share one batch again and again,
+      // with the disk idle while they encode and they idle while it writes.
       if (batch.length >= this.#limits.eagerBatchBytes && this.writer.isIdle) this.#submit()
       return stored
     }
