@@ -11,50 +11,23 @@
 import type { Entry } from '../model/entry.ts'
 import type { Definition, Purge, Snapshot } from '../model/record.ts'
 import { assert } from '../std/assert.ts'
+import type { AppendLogOptions } from './append-log-options.ts'
 import { Batch, cleanFlag } from './batch.ts'
 import { encodeLists } from './batch-lists.ts'
 import type { EncodedDefinitions } from './checkpoint.ts'
 import { encodeCheckpoint, encodeDefinitions } from './checkpoint.ts'
 import { ChunkPool } from './chunk-pool.ts'
 import { encodeDefinition } from './definition-codec.ts'
-import type { Disk } from './disk.ts'
 import { delayedSlot, rowFlag } from './entry-table.ts'
 import { encodeFileHeader, fileHeaderBytes, formatVersion } from './file-format.ts'
-import type { ReaderPool } from './file-reader.ts'
-import type { FolderIdentity } from './folder.ts'
 import { saltOf } from './folder.ts'
 import type { StoreLimits } from './limits.ts'
 import { LogFile, LogFiles } from './log-file.ts'
-import type { SyncPolicy, WriterEvents } from './log-writer.ts'
 import { LogWriter } from './log-writer.ts'
 import { Purges } from './purges.ts'
 import { encodeBytes, encodePublished, encodePurge, recordType } from './record-codec.ts'
-import type { RecoveredLog } from './recovery.ts'
 import type { Scheduler } from './scheduler.ts'
 import { SpareFile } from './spare-file.ts'
-
-export interface AppendLogOptions {
-  readonly disk: Disk
-  readonly pool: ReaderPool
-  readonly identity: FolderIdentity
-  readonly limits: StoreLimits
-  readonly scheduler: Scheduler
-  readonly policy: SyncPolicy
-  /** What was there; none in a new folder. */
-  readonly recovered: RecoveredLog | undefined
-  /** The newest file, open for writing if it can be written on. */
-  readonly active: LogFile
-  readonly events: AppendLogEvents
-}
-
-export interface AppendLogEvents {
-  /** Batches up to this one are stored. */
-  done(through: number): void
-  /** There may be background work: a purge is on record, a file was sealed, or nothing in it is live any more. */
-  maintain(): void
-  readonly state: WriterEvents['state']
-  warn(text: string): void
-}
 
 export class AppendLog {
   readonly files: LogFiles
@@ -98,7 +71,12 @@ export class AppendLog {
     this.#scheduler = scheduler
     this.files = recovered?.state.files ?? new LogFiles()
     this.counts = recovered?.state.counts ?? new Map<number, number>()
-    this.#spare = new SpareFile(options.disk, (text) => options.events.warn(text))
+    this.#spare = new SpareFile(options.disk, {
+      made: () => {
+        if (this.#checkpointWanted) this.#submit()
+      },
+      warn: (text) => options.events.warn(text),
+    })
     this.chunks = new ChunkPool(limits.chunkBytes, limits.pooledChunks)
     this.lastSeq = recovered?.state.lastSeq ?? 0
     this.#nextQueueId = recovered?.state.nextQueueId ?? 1
@@ -251,6 +229,7 @@ export class AppendLog {
   /** From now on a full disk is a failure, not something to wait for. */
   beginClosing(): void {
     this.#closing = true
+    this.#spare.stop()
     this.writer.beginClosing()
   }
 

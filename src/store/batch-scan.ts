@@ -126,18 +126,24 @@ async function headerAt(
   return position + batchHeaderBytes + header.payloadBytes <= window.size ? header : undefined
 }
 
-/** Whether a later header says that the batch with this number was synced. */
+/**
+ * Whether a later header says that the batch with this number was synced. Where the file's header is lost the number is 0: then
+ * it is the one before the next batch that can be found.
+ */
 async function isCovered(
   window: FileWindow,
   position: number,
   number: number,
   options: ScanOptions,
 ): Promise<boolean> {
+  let bad = number
   for (let at = position + 1; ; at += 1) {
     at = await nextHeader(window, at, number, options)
     if (at >= window.size) return false
     const header = await headerAt(window, at, options)
-    if (header !== undefined && header.number > number && header.syncedThrough >= number) return true
+    if (header === undefined) continue
+    if (bad === 0) bad = header.number - 1
+    if (header.number > bad && header.syncedThrough >= bad) return true
   }
 }
 

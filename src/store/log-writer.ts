@@ -218,7 +218,7 @@ export class LogWriter {
     if (this.#closing) throw full
     if (this.#state === 'ok') this.#become('full', full)
     await new Promise<void>((resolve) => {
-      const cancel = this.#scheduler.after(this.#fullRetryMs, resolve)
+      const cancel = this.#scheduler.after(this.#fullRetryMs, resolve, true)
       this.#wake = () => {
         cancel()
         resolve()

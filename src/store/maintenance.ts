@@ -48,6 +48,10 @@ export class Maintenance {
     })
   }
 
+  get isIdle(): boolean {
+    return this.#running === undefined
+  }
+
   /** Resolves when there is nothing to do. For tests and close. */
   async whenIdle(): Promise<void> {
     while (this.#running !== undefined) await this.#running

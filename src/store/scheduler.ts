@@ -4,8 +4,8 @@ export interface Scheduler {
   endOfTurn(callback: () => void): void
   /** Calls back when the function that runs now has returned, before anything else is read from outside. */
   soon(callback: () => void): void
-  /** Calls back once after so many ms; the result calls it off. */
-  after(ms: number, callback: () => void): () => void
+  /** Calls back once after so many ms; the result calls it off. The process lives on for it when somebody waits for it. */
+  after(ms: number, callback: () => void, isAwaited?: boolean): () => void
 }
 
 export const nodeScheduler: Scheduler = {
@@ -15,9 +15,9 @@ export const nodeScheduler: Scheduler = {
   soon: (callback) => {
     queueMicrotask(callback)
   },
-  after: (ms, callback) => {
+  after: (ms, callback, isAwaited = false) => {
     const timer = setTimeout(callback, ms)
-    timer.unref()
+    if (!isAwaited) timer.unref()
     return () => {
       clearTimeout(timer)
     }

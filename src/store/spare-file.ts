@@ -9,14 +9,14 @@ export interface Spare {
 
 export class SpareFile {
   readonly #disk: Disk
-  readonly #warn: (text: string) => void
+  readonly #events: { made(): void; warn(text: string): void }
   #spare: Spare | undefined = undefined
   #making: Promise<void> | undefined = undefined
   #closed = false
 
-  constructor(disk: Disk, warn: (text: string) => void) {
+  constructor(disk: Disk, events: { made(): void; warn(text: string): void }) {
     this.#disk = disk
-    this.#warn = warn
+    this.#events = events
   }
 
   get isReady(): boolean {
@@ -45,15 +45,26 @@ export class SpareFile {
   /** In the background. Without room or a handle the present file goes on growing until the next try. */
   makeLater(number: number): void {
     if (this.#spare !== undefined || this.#making !== undefined || this.#closed) return
-    this.#making = this.make(number)
-      .catch((error: unknown) => this.#warn(`the next log file cannot be made: ${String(error)}`))
-      .finally(() => {
-        this.#making = undefined
-      })
+    this.#making = this.#tryToMake(number)
+  }
+
+  async #tryToMake(number: number): Promise<void> {
+    try {
+      await this.make(number)
+    } catch (error) {
+      this.#events.warn(`the next log file cannot be made: ${String(error)}`)
+    }
+    this.#making = undefined
+    if (this.#spare !== undefined && !this.#closed) this.#events.made()
   }
 
   async whenMade(): Promise<void> {
     await this.#making
+  }
+
+  /** Makes no more of them. */
+  stop(): void {
+    this.#closed = true
   }
 
   async close(): Promise<void> {

@@ -237,9 +237,11 @@ export class Store implements Journal {
 
   /** Resolves when everything is stored and no background work is left. For tests and benchmarks. */
   async whenQuiet(): Promise<void> {
-    this.#log.closeBatch()
-    await this.#log.whenQuiet()
-    await this.#maintenance.whenIdle()
+    do {
+      this.#log.closeBatch()
+      await this.#log.whenQuiet()
+      await this.#maintenance.whenIdle()
+    } while (!this.#log.writer.isIdle || !this.#maintenance.isIdle)
   }
 
   invariants(): void {

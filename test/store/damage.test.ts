@@ -126,3 +126,38 @@ describe('a log with a flipped bit anywhere', () => {
     })
   }
 })
+
+test('a file whose start was lost before it was ever synced was never promised, whatever else of it was kept', async () => {
+  const disk = new SimulatedDisk({ random: new Random(1), stepped: true })
+  const opening = openWorld(disk, { folderId: 'barrier' })
+  let isOpen = false
+  const opened = opening.then(({ store }) => {
+    isOpen = true
+    return store
+  })
+  while (!isOpen || disk.waiting > 0) {
+    disk.step()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const store = await opened
+  for (const definition of definitions) store.defined(definition)
+  // From here nothing completes: what the barriers write is not synced.
+  store.published([entryOf({ seq: 1 }, 'x'.repeat(4000))], 0)
+  store.barrier()
+  store.published([entryOf({ seq: 2 })], 0)
+  store.barrier()
+  const found = disk.crash('process', { stepped: false })
+  const second = Buffer.from(found.file('log/0000000002.log'))
+  const checkpointEnd = 64 + 40 + second.readUInt32LE(64 + 8)
+  assert.ok(second.length > checkpointEnd, 'a batch follows the checkpoint')
+  found.setFile('log/0000000002.log', second.fill(0, 0, checkpointEnd))
+  const { store: again, recovered, warnings } = await openWorld(found)
+  assert.deepEqual(warnings, [])
+  assert.equal(recovered.queues[0]?.lanes[0]?.count, 1)
+  const entries = await again.readLane({ queueId: 1, lane: 0, afterSeq: 0, limit: 9, limitBytes: 9 })
+  assert.deepEqual(
+    entries.map((entry) => entry.seq),
+    [1],
+  )
+  await again.close()
+})
