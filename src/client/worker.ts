@@ -10,6 +10,7 @@
  *           -> not readable, or against schema -> dead                       failed, dead
  */
 import { Emitter } from '../std/emitter.ts'
+import { Slots } from '../std/slots.ts'
 import { ClosedError, MillraceError, TimeoutError, ValidationError } from '../model/errors.ts'
 import { backoffFunction, defaultBackoff } from './backoff.ts'
 import type { Consumer, Delivery, Driver } from './driver.ts'
@@ -87,7 +88,7 @@ export class Worker<Data = unknown> {
   readonly #backoff: (attempt: number, error: unknown) => number
   readonly #timeoutMs: number
   /** What is in hand, and its job as soon as it is read. */
-  readonly #running = new Map<Delivery, Job<Data> | undefined>()
+  readonly #running = new Slots<Delivery | Job<Data>>()
   #state: State = 'opening'
   #concurrency: number
   #consumer: Consumer | undefined
@@ -200,10 +201,10 @@ export class Worker<Data = unknown> {
     const first = await Promise.race([drained, late])
     callOff()
     if (first !== 'late') return
-    const handedBack = [...this.#running].map(([delivery, job]) => {
-      job?.abort(new ClosedError('The worker was closed before the job was done'))
-      this.#running.delete(delivery)
-      return (job ?? delivery).settle({ type: 'retry', delayMs: 0, error: 'the worker was closed' })
+    const handedBack = [...this.#running.entries()].map(([slot, item]) => {
+      if (item instanceof Job) item.abort(new ClosedError('The worker was closed before the job was done'))
+      this.#running.remove(slot)
+      return item.settle({ type: 'retry', delayMs: 0, error: 'the worker was closed' })
     })
     // What cannot be handed back any more is handed back by the engine, with the connection.
     await Promise.allSettled(handedBack)
@@ -224,48 +225,60 @@ export class Worker<Data = unknown> {
     } catch (error) {
       return this.#refuse(delivery, error, 'invalid')
     }
-    if (!(opened instanceof Promise)) return this.#run(opened)
-    this.#running.set(delivery, undefined)
+    if (!(opened instanceof Promise)) return this.#run(opened, this.#running.add(opened))
+    const slot = this.#running.add(delivery)
+    // Unless it was handed back while it was read.
+    const isHeld = (): boolean => this.#running.at(slot) === delivery
     opened.then(
-      // Unless it was handed back while it was read.
-      (job) => (this.#running.has(delivery) ? this.#run(job) : undefined),
-      (error: unknown) =>
-        this.#running.has(delivery) ? this.#refuse(delivery, error, 'invalid') : undefined,
+      (job) => {
+        if (!isHeld()) return
+        this.#running.replace(slot, job)
+        this.#run(job, slot)
+      },
+      (error: unknown) => {
+        if (!isHeld()) return
+        this.#running.remove(slot)
+        this.#refuse(delivery, error, 'invalid')
+      },
     )
   }
 
   /** What goes wrong with the job ends in the queue, what goes wrong with the engine in `error`. */
-  #run(job: Job<Data>): void {
-    this.#running.set(job.delivery, job)
+  #run(job: Job<Data>, slot: number): void {
     let result: unknown
     try {
       result = this.#timeoutMs > 0 ? this.#timed(job) : this.#setup.handler(job)
     } catch (error) {
-      return this.#failed(job, error)
+      return this.#failed(job, slot, error)
     }
     // Not an async function: its frame and promises were a tenth of what a message costs (benchmark P1).
     if (!(result instanceof Promise)) result = isThenable(result) ? Promise.resolve(result) : result
     if (result instanceof Promise) {
       result.then(
-        (value) => this.#returned(job, value),
-        (error: unknown) => this.#failed(job, error),
+        (value) => this.#returned(job, slot, value),
+        (error: unknown) => this.#failed(job, slot, error),
       )
-    } else this.#returned(job, result)
+    } else this.#returned(job, slot, result)
   }
 
-  #returned(job: Job<Data>, result: unknown): void {
+  #returned(job: Job<Data>, slot: number, result: unknown): void {
+    // Handed back meanwhile: the slot may be another's.
+    if (this.#running.at(slot) !== job) return
     try {
-      if (!job.settled && this.#running.has(job.delivery)) this.#complete(job, result)
+      if (!job.settled) this.#complete(job, result)
     } catch (error) {
       this.#report(error)
     }
-    this.#ended(job.delivery)
+    this.#ended(slot)
   }
 
-  #failed(job: Job<Data>, thrown: unknown): void {
+  #failed(job: Job<Data>, slot: number, thrown: unknown): void {
+    if (this.#running.at(slot) !== job) return
     this.#fail(job, asError(thrown))
       .catch(this.#report)
-      .finally(() => this.#ended(job.delivery))
+      .finally(() => {
+        if (this.#running.at(slot) === job) this.#ended(slot)
+      })
   }
 
   #complete(job: Job<Data>, result: unknown): void {
@@ -279,14 +292,16 @@ export class Worker<Data = unknown> {
 
   /** What cannot be read or was tried too often is dead-lettered unhandled. */
   #refuse(delivery: Delivery, thrown: unknown, reason: 'invalid' | 'attempts'): void {
-    this.#running.set(delivery, undefined)
+    const slot = this.#running.add(delivery)
     this.#bury(new Job(delivery, undefined as Data), asError(thrown), reason)
       .catch(this.#report)
-      .finally(() => this.#ended(delivery))
+      .finally(() => {
+        if (this.#running.at(slot) === delivery) this.#ended(slot)
+      })
   }
 
-  #ended(delivery: Delivery): void {
-    this.#running.delete(delivery)
+  #ended(slot: number): void {
+    this.#running.remove(slot)
     if (this.#running.size > 0) return
     this.#drained?.()
     if (this.#idleComing || this.#events.listenerCount('idle') === 0) return
@@ -316,7 +331,7 @@ export class Worker<Data = unknown> {
   }
 
   async #fail(job: Job<Data>, error: Error): Promise<void> {
-    if (job.settled || !this.#running.has(job.delivery)) return
+    if (job.settled) return
     if (error instanceof NonRetryableError) return this.#bury(job, error, 'non-retryable')
     if (job.attempt >= this.#attempts) return this.#bury(job, error, 'attempts')
     let delayMs: number
