@@ -10,7 +10,6 @@
  */
 import { assert } from '../std/assert.ts'
 import { Deferred } from '../std/deferred.ts'
-import { Deque } from '../std/deque.ts'
 import { Emitter } from '../std/emitter.ts'
 import { Engine, silentJournal } from '../engine/engine.ts'
 import { defaultLimits as engineLimits } from '../engine/limits.ts'
@@ -58,11 +57,6 @@ export interface BrokerEvents extends Record<string, unknown[]> {
   warning: [message: string]
 }
 
-interface TurnEnd {
-  readonly done: Deferred<void>
-  messages: number
-}
-
 const yes = Promise.resolve(true)
 
 type State = 'open' | 'closing' | 'closed' | 'failed'
@@ -95,8 +89,8 @@ export class Broker {
   #deliveriesLeft = 0
   #cancelTimer: (() => void) | undefined
   #timerAtMs = Infinity
-  /** In memory: the ends of the turns to come, for the publishers who wait for them. */
-  readonly #ends = new Deque<TurnEnd>()
+  /** The end of the turn, for those who wait for it. */
+  #end: Deferred<void> | undefined
   #nextConnectionId = 1
   #closed: Promise<void> | undefined
   #letEnd: (() => void) | undefined
@@ -177,22 +171,17 @@ export class Broker {
 
   /**
    * Resolves when everything done so far is as durable as the store promises: one shared promise for all who ask in the
-   * same turn. In memory it is the end of a turn, so that a loop of sends lets others run, and not of one turn for
-   * everybody: a thousand senders who go on at once have a thousand messages under way at once (benchmark P1).
-   * @param messages how many were published
+   * same turn. In memory it is the end of the turn, so that a loop of sends lets others run.
    */
-  whenDurable(messages = 0): Promise<void> {
+  whenDurable(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (this.#store !== undefined) return this.#store.whenSynced()
     if (this.#state === 'closed') return Promise.resolve()
-    let end = this.#ends.peekLast()
-    if (end === undefined || end.messages >= this.limits.publishesPerTurn) {
-      end = { done: new Deferred<void>(), messages: 0 }
-      this.#ends.push(end)
+    if (this.#end === undefined) {
+      this.#end = new Deferred<void>()
       this.wake()
     }
-    end.messages += messages
-    return end.done.promise
+    return this.#end.promise
   }
 
   /** Resolves in a later turn. */
@@ -256,7 +245,7 @@ export class Broker {
     this.#cancelTimer?.()
     for (const connectionId of this.#holders.values()) this.engine.closeConnection(connectionId, this.nowMs())
     this.#holders.clear()
-    this.#endTurns()
+    this.#endTurn()
     try {
       // What failed was told already, by `failed`.
       if (failed) await this.#store?.close().catch(() => undefined)
@@ -264,7 +253,7 @@ export class Broker {
     } finally {
       this.#stayForRoom(false)
       this.#state = 'closed'
-      this.#endTurns()
+      this.#endTurn()
     }
   }
 
@@ -287,7 +276,7 @@ export class Broker {
     const undelivered = this.#deliver(nowMs)
     this.review()
     this.#endTurn()
-    if (more || undelivered || this.#ends.length > 0) this.wake()
+    if (more || undelivered) this.wake()
     this.#setTimer(nowMs)
   }
 
@@ -315,12 +304,10 @@ export class Broker {
     this.#store?.barrier()
   }
 
-  #endTurns(): void {
-    while (this.#ends.length > 0) this.#endTurn()
-  }
-
   #endTurn(): void {
-    this.#ends.shift()?.done.resolve()
+    const end = this.#end
+    this.#end = undefined
+    end?.resolve()
   }
 
   #setTimer(nowMs: number): void {
@@ -356,7 +343,7 @@ export class Broker {
       windowBytes: this.limits.windowBytes,
       delayedWindow: this.limits.delayedWindow,
       loadLane: (request) => paged(request, store.readLane(request)),
-      loadEntries: (request) => paged(request, store.readEntries(request.seqs)),
+      loadEntries: (request) => paged(request, store.readEntries(request.seqs, request.queueId)),
     }
   }
 

@@ -10,8 +10,6 @@ export interface BrokerLimits {
   readonly unwrittenBytes: number
   /** Deliveries before everything else has its turn (timers, input, output). */
   readonly deliveriesPerTurn: number
-  /** In memory: messages whose publishers go on in one turn; those of the next batch go on in the next. */
-  readonly publishesPerTurn: number
   /** How far below a mark the figure must fall before publishers go on, as a part of it. */
   readonly resumeAt: number
   /** The furthest a message can be held back, in ms: ten years. */
@@ -30,7 +28,6 @@ export const defaultLimits: BrokerLimits = {
   memoryBytes: 1024 * 1024 * 1024,
   unwrittenBytes: 64 * 1024 * 1024,
   deliveriesPerTurn: 2_000,
-  publishesPerTurn: 128,
   resumeAt: 0.8,
   maximumDelayMs: 3_650 * 86_400_000,
   windowMessages: 4_096,

@@ -7,7 +7,7 @@ import { MillraceError } from '../model/errors.ts'
 import type { Driver, Outgoing, PublishResult } from './driver.ts'
 
 /** Messages in one batch at most, so that one slow batch does not hold up the first results. */
-export const maximumBatch = 128
+export const maximumBatch = 10_000
 
 /** Makes what the sender is told of what the driver said; may be a promise, may throw. */
 type Convert<T> = (outgoing: Outgoing, result: PublishResult) => T | Promise<T>

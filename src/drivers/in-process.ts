@@ -257,7 +257,7 @@ export class InProcessDriver implements Driver, Holder {
       const { broker, vhost } = this.#parts()
       if (broker.gate.shut) return this.#publishLater(batch, signal)
       const results = this.#publishNow(broker, vhost, batch)
-      return broker.whenDurable(batch.length).then(() => results)
+      return broker.whenDurable().then(() => results)
     } catch (error) {
       return Promise.reject(error)
     }
