@@ -9,10 +9,12 @@ export default {
   needs: { rabbitmq: 'rabbitmq', bullmq: 'redis' },
   contestants: {
     async millrace({ options, folder }) {
-      const mq = await connectMillrace(`file:${folder}`)
-      const rate = await millraceThrough(mq.queue('bench'), { ...options, data: payload(options.bytes) })
-      await mq.close()
-      return { rate }
+      return { rate: await through({ options, folder, data: Buffer.alloc(options.bytes, 'x') }) }
+    },
+
+    /** As most programs send: an object, written as JSON and read again. */
+    async 'millrace, JSON'({ options, folder }) {
+      return { rate: await through({ options, folder, data: payload(options.bytes) }) }
     },
 
     async rabbitmq({ options, urls }) {
@@ -55,4 +57,11 @@ export default {
     { of: 'millrace', to: 'bullmq', metric: 'rate', atLeast: 6 },
     { of: 'millrace', to: 'SQLite insert + take', metric: 'rate', atLeast: 1 },
   ],
+}
+
+async function through({ options, folder, data }) {
+  const mq = await connectMillrace(`file:${folder}`)
+  const rate = await millraceThrough(mq.queue('bench'), { ...options, data })
+  await mq.close()
+  return rate
 }

@@ -13,7 +13,7 @@ export const bytesType = 'application/octet-stream'
 /** @throws ValidationError UNSERIALIZABLE for what JSON cannot hold: undefined, functions, BigInt, cycles */
 export function encodeBody(data: unknown): Body {
   // A copy: what the sender does with its bytes afterwards is its own (and a Buffer's `slice` would be no copy).
-  if (data instanceof Uint8Array) return new Uint8Array(data)
+  if (data instanceof Uint8Array) return Buffer.from(data)
   let text: string | undefined
   try {
     text = JSON.stringify(data)

@@ -3,7 +3,7 @@ import { persistentPublish, transientPublish } from '../broker/broker.ts'
 import type { Broker, PublishExtras, PublishOutcome, VirtualHost } from '../broker/broker.ts'
 import type { Outgoing, PublishResult } from '../client/driver.ts'
 import { MillraceError, ValidationError } from '../model/errors.ts'
-import { bodyLength, Message } from '../model/message.ts'
+import { Message } from '../model/message.ts'
 
 const stored: PublishResult = Object.freeze({ type: 'stored' })
 const dropped: PublishResult = Object.freeze({ type: 'dropped' })
@@ -18,7 +18,7 @@ export function publishOne(
 ): PublishResult {
   const { limits } = broker
   const message = Message.of(outgoing.exchange, outgoing.routingKey, outgoing.properties, outgoing.body)
-  const bytes = bodyLength(outgoing.body)
+  const bytes = message.bodyLength
   if (bytes > limits.maximumBodyBytes) return rejected(tooLarge(bytes, limits.maximumBodyBytes))
   try {
     if (

