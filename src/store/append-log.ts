@@ -316,7 +316,11 @@ export class AppendLog {
     this.writer.submit(batch, file)
     const isDue = file.sizeBytes >= this.#limits.fileBytes || this.#checkpointWanted
     const canRotate = this.newestCheckpoint === file.number && this.writer.error === undefined
-    if (isDue && canRotate && this.#spare.isReady) this.#rotate()
+    if (isDue && canRotate) {
+      if (this.#spare.isReady) this.#rotate()
+      // It could not be made: try again with each batch, lest the file outgrow what its index can point at.
+      else this.#spare.makeLater(file.number + 1)
+    }
     this.#gathering = this.#newBatch()
   }
 

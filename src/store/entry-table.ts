@@ -12,18 +12,6 @@ const firstSlots = 1024
 
 export const rowFlag = { transient: 1, heldKey: 2 } as const
 
-export interface TableRow {
-  readonly seq: number
-  readonly queueId: number
-  readonly slot: number
-  readonly flags: number
-  /** Where its record starts in the file, and how long the record is. */
-  readonly offset: number
-  readonly length: number
-  readonly bodyBytes: number
-  readonly dueAtMs: number
-}
-
 export class EntryTable {
   readonly baseSeq: number
   /** Ordinals from 0 to below this may hold an entry; those with length 0 do not. */
@@ -31,6 +19,7 @@ export class EntryTable {
   queueIds = new Uint32Array(firstSlots)
   slots = new Uint16Array(firstSlots)
   flags = new Uint8Array(firstSlots)
+  /** Where each record starts in the file, and how long it is. */
   offsets = new Uint32Array(firstSlots)
   lengths = new Uint32Array(firstSlots)
   bodyBytes = new Uint32Array(firstSlots)

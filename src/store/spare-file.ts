@@ -13,6 +13,8 @@ export class SpareFile {
   #spare: Spare | undefined = undefined
   #making: Promise<void> | undefined = undefined
   #closed = false
+  /** Told already that it cannot be made. */
+  #warned = false
 
   constructor(disk: Disk, events: { made(): void; warn(text: string): void }) {
     this.#disk = disk
@@ -42,7 +44,7 @@ export class SpareFile {
     this.#spare = { number, handle }
   }
 
-  /** In the background. Without room or a handle the present file goes on growing until the next try. */
+  /** In the background. Without room or a handle the present file goes on growing until a later call succeeds. */
   makeLater(number: number): void {
     if (this.#spare !== undefined || this.#making !== undefined || this.#closed) return
     this.#making = this.#tryToMake(number)
@@ -51,8 +53,10 @@ export class SpareFile {
   async #tryToMake(number: number): Promise<void> {
     try {
       await this.make(number)
+      this.#warned = false
     } catch (error) {
-      this.#events.warn(`the next log file cannot be made: ${String(error)}`)
+      if (!this.#warned) this.#events.warn(`the next log file cannot be made: ${String(error)}`)
+      this.#warned = true
     }
     this.#making = undefined
     if (this.#spare !== undefined && !this.#closed) this.#events.made()

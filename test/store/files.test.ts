@@ -75,6 +75,28 @@ describe('log files', () => {
     await again.close()
   })
 
+  test('a next file that cannot be made is tried again, and warned of once', async () => {
+    const { disk, store } = await openFilled(0)
+    const warnings: string[] = []
+    store.onWarning = (text) => warnings.push(text)
+    const open = disk.open.bind(disk)
+    let refusals = 20
+    disk.open = (path, mode) => {
+      if (!path.endsWith('.log') || mode !== 'create' || (refusals -= 1) < 0) return open(path, mode)
+      return Promise.reject(Object.assign(new Error('too many open files'), { code: 'EMFILE' }))
+    }
+    for (let seq = 1; seq <= 400; seq += 1) {
+      store.published([entryOf({ seq }, body)], 0)
+      if (seq % 5 === 0) await store.whenSynced()
+    }
+    await store.whenQuiet()
+    assert.ok(refusals < 0, 'it was tried again')
+    assert.ok(logs(disk).length >= 4, logs(disk).join())
+    assert.equal(warnings.length, 1, warnings.join('; '))
+    assert.deepEqual(seqs(await readAll(store)), range(1, 400))
+    await store.close()
+  })
+
   test('files of which nothing is live are deleted', async () => {
     const { disk, store } = await openFilled(0)
     await churn(store, 1, 400)
