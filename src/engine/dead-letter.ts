@@ -17,6 +17,9 @@ import { routingKeysOf } from './routing-keys.ts'
 
 export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
 
+/** Characters of a reason or error that a dead letter carries. */
+const maximumAccountLength = 4_096
+
 export interface Death {
   readonly reason: DeathReason
   readonly nowMs: number
@@ -115,13 +118,18 @@ function deadMessage(queue: Queue, message: Message, deliveryCount: number, deat
   const withDeath: Record<string, FieldValue> = { ...headers, ...deathHeaders(queue, message, death) }
   if (routingKey !== undefined) delete withDeath['CC']
   if (death.account !== undefined) {
-    withDeath['x-millrace-reason'] = death.account.reason
+    withDeath['x-millrace-reason'] = shortened(death.account.reason)
     withDeath['x-millrace-attempts'] = deliveryCount + 1
-    if (death.account.error !== undefined) withDeath['x-millrace-error'] = death.account.error
+    if (death.account.error !== undefined) withDeath['x-millrace-error'] = shortened(death.account.error)
   }
   const { expiration: _expiration, ...rest } = properties
   const dead: Properties = { ...rest, headers: withDeath }
   return Message.of(settings.deadLetterExchange ?? '', routingKey ?? message.routingKey, dead, message.body)
+}
+
+/** An error may quote a whole page, and headers have a limit: a letter that breaks it could not be put on record. */
+function shortened(text: string): string {
+  return text.length <= maximumAccountLength ? text : `${text.slice(0, maximumAccountLength - 1)}…`
 }
 
 function deathHeaders(queue: Queue, message: Message, death: Death): Record<string, FieldValue> {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { silentJournal } from '../../src/engine/engine.ts'
 import type { FieldTable } from '../../src/model/field-value.ts'
+import type { Journal } from '../../src/model/record.ts'
 import { Bench, codeOf } from './harness.ts'
 import type { Client } from './harness.ts'
 
@@ -205,6 +207,20 @@ describe('dead letters', () => {
     assert.equal(headers['x-millrace-reason'], 'attempts')
     assert.equal(headers['x-millrace-error'], 'no such user')
     assert.equal(headers['x-millrace-attempts'], 1)
+    bench.settle()
+  })
+
+  test('what a handler says at any length fits into the headers', () => {
+    const published: Journal['published'] = (entries) => void entries[0]!.message.propertyBytes
+    const bench = Bench.create({ journal: { ...silentJournal, published } })
+    const client = bench.client()
+    client.queue('dead')
+    client.queue('q', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' })
+    client.send('q', 'a')
+    const { deliveryTag } = client.session.get({ queue: 'q', noAck: false }, 0)!.delivery
+    const page = 'x'.repeat(1_000_000)
+    client.session.settleDead(deliveryTag, { reason: page, error: page }, 0)
+    assert.equal(String(headersOf(client, 'dead')['x-millrace-error']).length, 4_096)
     bench.settle()
   })
 })
