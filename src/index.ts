@@ -12,12 +12,12 @@
  */
 import { Client } from './client/client.ts'
 import type { Driver } from './client/driver.ts'
-import { checkOptions, isSignal, isString } from './client/options.ts'
+import { checkOptions, isShortString, isSignal } from './client/options.ts'
 import { describe } from './client/duration.ts'
 import { ValidationError } from './model/errors.ts'
 
 export interface ConnectOptions {
-  /** Keeps applications apart: queues and exchanges of two namespaces never meet (default 'default'). */
+  /** Keeps applications apart: queues and exchanges of two namespaces never meet; 1 to 255 bytes (default 'default'). */
   readonly namespace?: string
   /** Calls the wait off. */
   readonly signal?: AbortSignal
@@ -30,10 +30,11 @@ export interface ConnectOptions {
  * - `file:./data` a crash-safe log in that folder, made where it is missing; `?sync=group` (default: every `send` waits
  *   for its fsync), `?sync=100ms` (fsync at that interval) or `?sync=os` (left to the operating system)
  *
- * @throws ValidationError INVALID_URL, UNKNOWN_SCHEME; StoreError DIRECTORY_LOCKED, DIRECTORY_UNUSABLE, FORMAT_TOO_NEW
+ * @throws ValidationError INVALID_URL, UNKNOWN_SCHEME; StoreError DIRECTORY_LOCKED, DIRECTORY_UNUSABLE, FORMAT_TOO_NEW;
+ *   ConflictError where this process has the folder open with another `sync`
  */
 export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<Client> {
-  checkOptions('connect', options, { namespace: isString, signal: isSignal })
+  checkOptions('connect', options, { namespace: isShortString, signal: isSignal })
   const driver = await createDriver(url, options)
   return new Client(driver, await driver.open(options.signal))
 }

@@ -37,11 +37,23 @@ export class Gate {
     this.#onChange(this.shut ? reason : undefined)
   }
 
-  /** Resolves when the gate is open; rejects when it failed. */
-  wait(): Promise<void> {
+  /**
+   * Resolves when the gate is open; rejects when it failed, or when the signal calls the wait off. With a signal and without,
+   * those who wait go on in the order they came.
+   */
+  wait(signal?: AbortSignal): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     if (!this.shut) return Promise.resolve()
-    return new Promise((resolve, reject) => this.#waiting.push({ pass: resolve, fail: reject }))
+    return new Promise((resolve, reject) => {
+      if (signal === undefined) {
+        this.#waiting.push({ pass: resolve, fail: reject })
+        return
+      }
+      const abort = (): void => reject(signal.reason as Error)
+      const done = (): void => signal.removeEventListener('abort', abort)
+      signal.addEventListener('abort', abort, { once: true })
+      this.#waiting.push({ pass: () => (done(), resolve()), fail: (error) => (done(), reject(error)) })
+    })
   }
 
   /** It opens no more: rejects everyone who waits, and who comes later. */

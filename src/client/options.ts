@@ -55,6 +55,12 @@ export const isFunction: Check = (value) => (typeof value === 'function' ? undef
 export const isString: Check = (value) =>
   typeof value === 'string' && value !== '' ? undefined : 'must be a string that is not empty'
 
+/** What AMQP calls a short string. */
+export const isShortString: Check = (value) =>
+  typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= 255
+    ? undefined
+    : 'must be a string of 1 to 255 bytes'
+
 export const isDate: Check = (value) =>
   value instanceof Date && !Number.isNaN(value.getTime()) ? undefined : 'must be a valid Date'
 

@@ -9,7 +9,16 @@ import type { Outgoing } from './driver.ts'
 import { durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
 import { newId } from './id.ts'
-import { checkOptions, isDate, isDuration, isHeaders, isInteger, isObjectOf, isSignal } from './options.ts'
+import {
+  checkOptions,
+  isDate,
+  isDuration,
+  isHeaders,
+  isInteger,
+  isObjectOf,
+  isShortString,
+  isSignal,
+} from './options.ts'
 import type { Check } from './options.ts'
 
 export interface SendOptions {
@@ -36,21 +45,16 @@ export interface SendOptions {
   readonly signal?: AbortSignal
 }
 
-const shortString: Check = (value) =>
-  typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= 255
-    ? undefined
-    : 'must be a string of 1 to 255 bytes'
-
 const checks: Readonly<Record<string, Check>> = {
   delay: isDuration,
   at: isDate,
   priority: isInteger(0, 255),
   ttl: isDuration,
-  id: shortString,
-  dedupe: isObjectOf({ key: shortString, window: isDuration }),
-  key: shortString,
+  id: isShortString,
+  dedupe: isObjectOf({ key: isShortString, window: isDuration }),
+  key: isShortString,
   headers: isHeaders,
-  correlationId: shortString,
+  correlationId: isShortString,
   persistent: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
   signal: isSignal,
 }

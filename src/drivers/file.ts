@@ -28,13 +28,13 @@ export interface FileOptions {
 /**
  * @param url `file:./data`, `file:/var/lib/app/queue`, `file:///…`, with `?sync=group` (default), `?sync=os` or a number of
  *   milliseconds such as `?sync=100ms`
- * @throws ValidationError INVALID_URL
+ * @throws ValidationError INVALID_URL; opening it throws ConflictError where this process has the folder with another `sync`
  */
 export function fileDriver(url: string, options: FileOptions = {}): Driver {
-  const { folder, sync } = parse(url)
+  const { folder, sync = options.store?.sync ?? 'group' } = parse(url)
   const open = async (): Promise<Broker> => {
     const disk = options.disk ?? new NodeDisk(folder)
-    const settings = { ...options.store, ...(sync !== undefined && { sync }) }
+    const settings = { ...options.store, sync }
     const storage = await Store.open(disk, settings).catch((error: unknown) => {
       throw typed(folder, error)
     })
@@ -47,7 +47,8 @@ export function fileDriver(url: string, options: FileOptions = {}): Driver {
   return new InProcessDriver({
     name: 'file',
     namespace: options.namespace,
-    acquire: () => byFolder.acquire(folder, open),
+    // What one connection is promised by its policy, another one's must not weaken.
+    acquire: () => byFolder.acquire(folder, open, termsOf(sync)),
   })
 }
 
@@ -97,6 +98,10 @@ function syncOf(url: string, text: string | null): StoreOptions['sync'] | undefi
   const intervalMs = Number(/^(\d+)ms$/.exec(text)?.[1])
   if (intervalMs > 0) return { intervalMs }
   throw invalid(url, "sync is 'group', 'os' or an interval such as '100ms'")
+}
+
+function termsOf(sync: NonNullable<StoreOptions['sync']>): string {
+  return typeof sync === 'string' ? `sync=${sync}` : `sync=${sync.intervalMs}ms`
 }
 
 function invalid(url: string, hint: string): ValidationError {

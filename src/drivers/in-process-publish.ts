@@ -9,6 +9,24 @@ const stored: PublishResult = Object.freeze({ type: 'stored' })
 const dropped: PublishResult = Object.freeze({ type: 'dropped' })
 const unroutable: PublishResult = Object.freeze({ type: 'unroutable' })
 
+/** The batch in parts of about so many bytes of bodies: between two of them its publisher can be held back. */
+export function partsOf(batch: readonly Outgoing[], partBytes: number): readonly (readonly Outgoing[])[] {
+  const parts: (readonly Outgoing[])[] = []
+  let from = 0
+  let bytes = 0
+  for (let index = 0; index < batch.length; index += 1) {
+    // Of text its characters: near enough, and nothing to count.
+    bytes += batch[index]!.body.length
+    if (bytes < partBytes) continue
+    parts.push(batch.slice(from, index + 1))
+    from = index + 1
+    bytes = 0
+  }
+  if (parts.length === 0) return [batch]
+  if (from < batch.length) parts.push(batch.slice(from))
+  return parts
+}
+
 /** What is wrong with the message alone is its result, not an exception. */
 export function publishOne(
   broker: Broker,

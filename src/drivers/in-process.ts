@@ -25,7 +25,7 @@ import { browseQueue } from './in-process-browse.ts'
 import { capabilities } from './in-process-capabilities.ts'
 import { InProcessDelivery } from './in-process-delivery.ts'
 import { relayEvents } from './in-process-events.ts'
-import { publishOne } from './in-process-publish.ts'
+import { partsOf, publishOne } from './in-process-publish.ts'
 import { cancelDelayed, moveMessages, statsOf } from './in-process-queue.ts'
 import { applyTopology, removeTopology } from './in-process-topology.ts'
 
@@ -94,8 +94,8 @@ export class InProcessDriver implements Driver, Holder {
 
   publish(batch: readonly Outgoing[], options?: PublishOptions): Promise<readonly PublishResult[]> {
     const signal = options?.signal
-    if (signal !== undefined) return untilAborted(signal, () => this.#publish(batch, signal))
-    return this.#publish(batch, undefined)
+    if (signal !== undefined) return untilAborted(signal, () => this.#publishAll(batch, signal))
+    return this.#publishAll(batch, undefined)
   }
 
   async consume(
@@ -252,6 +252,16 @@ export class InProcessDriver implements Driver, Holder {
     return known
   }
 
+  /** A great batch goes in parts: each is held back when room is short, and none is too large for the log. */
+  #publishAll(
+    batch: readonly Outgoing[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly PublishResult[]> {
+    const parts = partsOf(batch, this.#lease?.broker.limits.unwrittenBytes ?? Infinity)
+    if (parts.length === 1) return this.#publish(batch, signal)
+    return Promise.all(parts.map((part) => this.#publish(part, signal))).then((results) => results.flat())
+  }
+
   #publish(batch: readonly Outgoing[], signal: AbortSignal | undefined): Promise<readonly PublishResult[]> {
     try {
       const { broker, vhost } = this.#parts()
@@ -271,7 +281,7 @@ export class InProcessDriver implements Driver, Holder {
     const letEnd = clock.keepAlive()
     try {
       // Called off while it waits: nothing is stored, and the messages are let go.
-      await (signal === undefined ? gate.wait() : untilAborted(signal, () => gate.wait()))
+      await gate.wait(signal)
     } finally {
       letEnd()
     }

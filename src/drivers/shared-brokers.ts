@@ -1,9 +1,11 @@
 /** Brokers that several connections of this process share; each closes with the last of them, or when it fails. */
 import type { Broker } from '../broker/broker.ts'
+import { ConflictError } from '../model/errors.ts'
 import type { Lease } from './in-process.ts'
 
 interface Shared {
   readonly opening: Promise<Broker>
+  readonly terms: string
   users: number
 }
 
@@ -11,20 +13,29 @@ export class SharedBrokers {
   readonly #byKey = new Map<string, Shared>()
   readonly #closing = new Map<string, Promise<void>>()
 
-  /** The broker under this key; opened for the first who asks, once the one before it is closed. */
-  async acquire(key: string, open: () => Promise<Broker>): Promise<Lease> {
+  /**
+   * The broker under this key; opened for the first who asks, once the one before it is closed.
+   * @param terms what all who share it must agree on, for people
+   * @throws ConflictError
+   */
+  async acquire(key: string, open: () => Promise<Broker>, terms = ''): Promise<Lease> {
     for (let closing = this.#closing.get(key); closing !== undefined; closing = this.#closing.get(key)) {
       await closing
     }
-    const shared = this.#byKey.get(key) ?? this.#begin(key, open)
+    const shared = this.#byKey.get(key) ?? this.#begin(key, open, terms)
+    if (shared.terms !== terms) {
+      throw new ConflictError(
+        `${key} is open in this process with ${shared.terms}, and not with ${terms}; use the same for all connections to it`,
+      )
+    }
     shared.users += 1
     const broker = await shared.opening
     let released: Promise<void> | undefined
     return { broker, release: () => (released ??= this.#release(key, shared, broker)) }
   }
 
-  #begin(key: string, open: () => Promise<Broker>): Shared {
-    const shared: Shared = { opening: open(), users: 0 }
+  #begin(key: string, open: () => Promise<Broker>, terms: string): Shared {
+    const shared: Shared = { opening: open(), terms, users: 0 }
     this.#byKey.set(key, shared)
     shared.opening.then(
       (broker) =>

@@ -35,6 +35,25 @@ test('those who wait pass in the order they came, when the last reason is gone',
   assert.deepEqual(told, ['memory', undefined])
 })
 
+test('a signal changes nothing about the order, and calls a wait off', async () => {
+  const { gate } = watched()
+  gate.set('memory', true)
+  const passed: number[] = []
+  const controller = new AbortController()
+  const wait = async (place: number, signal?: AbortSignal): Promise<void> => {
+    await gate.wait(signal)
+    passed.push(place)
+  }
+  const called = assert.rejects(gate.wait(controller.signal), { name: 'AbortError' })
+  controller.abort()
+  await called
+  const other = new AbortController()
+  const waits = [wait(1, other.signal), wait(2), wait(3, other.signal), wait(4)]
+  gate.set('memory', false)
+  await Promise.all(waits)
+  assert.deepEqual(passed, [1, 2, 3, 4])
+})
+
 test('it tells only of shutting and opening, not of each reason', () => {
   const { gate, told } = watched()
   gate.set('memory', false)

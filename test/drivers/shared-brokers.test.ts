@@ -70,6 +70,17 @@ test('opened and closed in any order, at most one has the folder at a time and n
   assert.ok(opened.every((broker) => broker.state === 'closed'))
 })
 
+test('connections of one process to one folder agree on when it is synced', () =>
+  withFolder(async (folder) => {
+    const url = `file:${folder}/data`
+    await using first = await connect(`${url}?sync=os`)
+    await assert.rejects(connect(url), { code: 'CONFLICT', message: /sync=os, and not with sync=group/ })
+    await using second = await connect(`${url}?sync=os`)
+    await Promise.all([first.close(), second.close()])
+    await using third = await connect(url)
+    await third.queue('q').send(1)
+  }))
+
 test('a failed opening fails all who wait for it, and the next tries again', async () => {
   const { open } = counting()
   const brokers = new SharedBrokers()
