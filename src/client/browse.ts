@@ -2,6 +2,8 @@
 import { decodeBody } from './codec.ts'
 import type { BrowsedMessage, Driver } from './driver.ts'
 import type { FieldTable } from '../model/field-table.ts'
+import { isInteger, isOneOf, isSignal } from './options.ts'
+import type { Check } from './options.ts'
 import { abortError } from './outbox.ts'
 
 export interface BrowseSettings {
@@ -10,6 +12,12 @@ export interface BrowseSettings {
   /** How many at most, 1 to 1,000,000 (default 50). */
   readonly limit?: number
   readonly signal?: AbortSignal
+}
+
+export const browseChecks: Readonly<Record<string, Check>> = {
+  state: isOneOf('ready', 'delayed', 'unacked', 'dead'),
+  limit: isInteger(1, 1_000_000),
+  signal: isSignal,
 }
 
 const pageSize = 1_000

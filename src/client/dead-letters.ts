@@ -1,6 +1,6 @@
 /** The dead-letter queue of a queue: what is in it, and the way back. */
 import { MillraceError, UnsupportedError } from '../model/errors.ts'
-import { BrowsedJob, browse } from './browse.ts'
+import { BrowsedJob, browse, browseChecks } from './browse.ts'
 import type { BrowseSettings } from './browse.ts'
 import type { Link } from './link.ts'
 import { checkOptions, isInteger, isSignal } from './options.ts'
@@ -34,6 +34,7 @@ export class DeadLetters<_Data = unknown> {
 
   /** Looks without touching. Headers say why each is there: `x-millrace-reason`, `x-millrace-error`, `x-death`. */
   async browse(settings: Omit<BrowseSettings, 'state'> = {}): Promise<BrowsedJob[]> {
+    checkOptions(`queue ${this.#owner.name}: browse`, settings, browseChecks)
     const { name } = this
     if (name === undefined) return []
     await this.#owner.declare()

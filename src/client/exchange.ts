@@ -1,5 +1,5 @@
 /** An exchange, as users hold it: publish to it, subscribe to it. */
-import { MillraceError } from '../model/errors.ts'
+import { MillraceError, ValidationError } from '../model/errors.ts'
 import type { ExchangeKind } from '../model/record.ts'
 import { encodeBody } from './codec.ts'
 import type { BindingSpec, ExchangeSpec, Outgoing, PublishResult, QueueSpec } from './driver.ts'
@@ -43,6 +43,7 @@ export interface Published {
   readonly routed: boolean
 }
 
+/** What the queue of a group is declared with is refused without one: the queue of a subscriber of its own is fixed. */
 export interface SubscribeOptions extends WorkOptions, Omit<DeclarationOptions, 'declare'> {
   /**
    * The members of a group share one durable queue, `exchange.group`: each message goes to one of them, and waits
@@ -110,6 +111,13 @@ export class Exchange<Input = unknown, Output = Input> {
     checkOptions(`exchange ${this.name}: subscribe`, { handler, ...options }, subscribeChecks)
     const { group, headers, concurrency, exclusive, priority, attempts, backoff, timeout, ...shared } =
       options
+    const [misplaced] = group === undefined ? Object.keys(defined(shared)) : []
+    if (misplaced !== undefined) {
+      throw new ValidationError(
+        'INVALID_OPTION',
+        `exchange ${this.name}: subscribe: ${misplaced} is an option of a group's queue; give a group, or leave it out`,
+      )
+    }
     const work = { concurrency, exclusive, priority, attempts, backoff, timeout }
     const queue = group === undefined ? `millrace.sub.${newId()}` : `${this.name}.${group}`
     return this.#link.keep(

@@ -8,8 +8,11 @@ import { newId } from './id.ts'
 import type { FieldTable } from '../model/field-table.ts'
 import { durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
+import { checkOptions, isDuration } from './options.ts'
+import type { Check } from './options.ts'
 
 const noHeaders: FieldTable = {}
+const isText: Check = (value) => (typeof value === 'string' ? undefined : 'must be a string')
 const acknowledged: Outcome = { type: 'ack' }
 
 /** What a handler is given. `Data` is the schema's output where the queue has one. */
@@ -88,6 +91,7 @@ export class Job<Data = unknown> {
 
   /** Back into the queue after the delay (default none), attempt + 1. */
   retry(options: { delay?: Duration; error?: string } = {}): Promise<boolean> {
+    checkOptions('job.retry', options, { delay: isDuration, error: isText })
     const delayMs = options.delay === undefined ? 0 : durationMs(options.delay, 'job.retry: delay')
     return this.settle({
       type: 'retry',
@@ -98,12 +102,14 @@ export class Job<Data = unknown> {
 
   /** Back into the queue, attempt unchanged; to its original place where there is no delay. */
   release(options: { delay?: Duration } = {}): Promise<boolean> {
+    checkOptions('job.release', options, { delay: isDuration })
     const delayMs = options.delay === undefined ? 0 : durationMs(options.delay, 'job.release: delay')
     return this.settle({ type: 'release', delayMs })
   }
 
   /** To the dead-letter queue, or dropped where the queue has none. */
   dead(reason = 'rejected'): Promise<boolean> {
+    checkOptions('job.dead', { reason }, { reason: isText })
     return this.settle({ type: 'dead', reason })
   }
 

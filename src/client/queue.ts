@@ -3,7 +3,7 @@ import { MillraceError, ValidationError } from '../model/errors.ts'
 import { encodeBody } from './codec.ts'
 import { DeadLetters } from './dead-letters.ts'
 import type { AnyExchange } from './exchange.ts'
-import { BrowsedJob, browse } from './browse.ts'
+import { BrowsedJob, browse, browseChecks } from './browse.ts'
 import type { BrowseSettings } from './browse.ts'
 import type { Outgoing, PublishResult, QueueStats } from './driver.ts'
 import type { Link } from './link.ts'
@@ -134,11 +134,7 @@ export class Queue<Input = unknown, Output = Input> {
 
   /** Looks at messages without touching them, in the order they would be delivered. */
   async browse(settings: BrowseSettings = {}): Promise<BrowsedJob[]> {
-    checkOptions(`queue ${this.name}: browse`, settings, {
-      state: isOneOf('ready', 'delayed', 'unacked', 'dead'),
-      limit: isInteger(1, 1_000_000),
-      signal: isSignal,
-    })
+    checkOptions(`queue ${this.name}: browse`, settings, browseChecks)
     await this.declare()
     if (settings.state !== 'dead')
       return browse(this.#link.driver, this.name, settings.state ?? 'ready', settings)
@@ -185,6 +181,7 @@ export class Queue<Input = unknown, Output = Input> {
     routingKey = '',
     options: { headers?: Readonly<Record<string, string | number | boolean>> } = {},
   ): Promise<void> {
+    checkOptions(`queue ${this.name}: unbind`, options, { headers: isHeaders })
     await this.#link.driver.undeclare({
       bindings: [this.#binding(exchange.name, routingKey, options.headers)],
     })

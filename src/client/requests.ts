@@ -5,7 +5,7 @@
  */
 import { MillraceError, RemoteError, TimeoutError } from '../model/errors.ts'
 import { contentTypeOf, decodeBody, encodeBody } from './codec.ts'
-import type { Consumer, Delivery, QueueSpec } from './driver.ts'
+import type { Consumer, Delivery, PublishResult, QueueSpec } from './driver.ts'
 import { durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
 import { newId } from './id.ts'
@@ -182,7 +182,20 @@ export class Requests {
     }
     const replyTo = job.delivery.message.properties.replyTo
     if (replyTo === undefined) return
-    await this.#link.outbox.put({
+    const sent = await this.#respond(job, replyTo, { data, failed })
+    // Too large, most likely: who asked is told so, and not left waiting.
+    if (sent.type === 'rejected') {
+      await this.#respond(job, replyTo, { data: sent.error.message, failed: true })
+    }
+  }
+
+  #respond<Data>(
+    job: Job<Data>,
+    replyTo: string,
+    reply: { data: unknown; failed: boolean },
+  ): Promise<PublishResult> {
+    const { data, failed } = reply
+    return this.#link.outbox.put({
       exchange: '',
       routingKey: replyTo,
       properties: {
@@ -196,7 +209,7 @@ export class Requests {
   }
 }
 
-/** Goes by itself when nobody replies or asks for an hour: a mistyped name leaves nothing behind. */
+/** Goes by itself when for an hour nobody replies and nobody new asks: a mistyped name leaves nothing behind. */
 const requestQueueExpiresMs = 3_600_000
 
 function requestQueue(name: string): QueueSpec {

@@ -17,7 +17,7 @@ import type { Consumer, Delivery, Driver } from './driver.ts'
 import { describe, durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
 import { Job, openJob } from './job.ts'
-import { isInteger } from './options.ts'
+import { checkOptions, isDuration, isInteger } from './options.ts'
 import type { Check } from './options.ts'
 import { retryChecks } from './queue-options.ts'
 import type { RetryOptions } from './queue-options.ts'
@@ -127,7 +127,7 @@ export class Worker<Data = unknown> {
     this.#consumer?.setPrefetch(value)
   }
 
-  /** Jobs whose handler is running. */
+  /** Jobs in hand: their handler is running, or they are still being read or settled. */
   get running(): number {
     return this.#running.size
   }
@@ -153,8 +153,9 @@ export class Worker<Data = unknown> {
    * back to the queue. Idempotent.
    */
   close(options: { timeout?: Duration } = {}): Promise<void> {
+    checkOptions('worker.close', options, { timeout: isDuration })
     const timeoutMs =
-      options.timeout === undefined ? undefined : durationMs(options.timeout, 'close: timeout')
+      options.timeout === undefined ? undefined : durationMs(options.timeout, 'worker.close: timeout')
     return (this.#closed ??= this.#close(timeoutMs))
   }
 

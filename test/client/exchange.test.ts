@@ -77,6 +77,15 @@ test('a subscriber without a group leaves nothing behind', () =>
     assert.deepEqual(await mq.queues(), [])
   }))
 
+test('options of a group are refused without one', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'fanout')
+    for (const options of [{ maxLength: 1 }, { ttl: '1s' }, { deadLetter: 'graveyard' }] as const) {
+      assert.throws(() => orders.subscribe('', () => undefined, options), { code: 'INVALID_OPTION' })
+    }
+    await orders.subscribe('', () => undefined, { maxLength: 1, group: 'billing' }).ready
+  }))
+
 test('unroutable is said, or dropped: as was asked for', () =>
   withMemory(async (mq) => {
     const orders = mq.exchange('orders', 'direct')

@@ -34,6 +34,12 @@ test('connect refuses what is no URL, or of no engine, and says what to write', 
   })
 })
 
+test('a namespace is text of 1 to 255 bytes', async () => {
+  for (const namespace of ['', 'n'.repeat(256), 7 as unknown as string]) {
+    await assert.rejects(connect('memory:', { namespace }), { code: 'INVALID_OPTION' })
+  }
+})
+
 test('names are checked at the call', () =>
   withMemory(async (mq) => {
     for (const name of ['', 'amq.queue', 'x'.repeat(256), 'ü'.repeat(128), 5 as unknown as string]) {
@@ -77,6 +83,26 @@ test('bad send options are refused and nothing is stored', () =>
     await assert.rejects(queue.sendMany([1, undefined, 3]), { code: 'UNSERIALIZABLE' })
     await assert.rejects(queue.sendMany('no' as unknown as unknown[]), { code: 'INVALID_OPTION' })
     assert.equal((await queue.stats()).published, 0)
+  }))
+
+test('options of a job, of closing and of looking are checked too', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue<number>('q')
+    await queue.send(1)
+    const refused = { code: 'INVALID_OPTION' }
+    for await (const job of queue.consume()) {
+      assert.throws(() => job.retry({ dealy: '1s' } as object), refused)
+      assert.throws(() => job.release({ delay: -1 }), refused)
+      assert.throws(() => job.dead({ why: 'no' } as unknown as string), refused)
+      assert.equal(await job.ack(), true)
+      break
+    }
+    const worker = queue.work(() => undefined)
+    assert.throws(() => worker.close({ timout: '1s' } as object), refused)
+    await worker.close({ timeout: '1s' })
+    await assert.rejects(queue.dead.browse({ limit: 0 }), refused)
+    const orders = mq.exchange('orders', 'fanout')
+    await assert.rejects(queue.unbind(orders, '', { header: {} } as object), refused)
   }))
 
 test('a delayed message is not early, shows in browse with its time, and can be called off', () =>

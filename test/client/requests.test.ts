@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from '../../src/index.ts'
-import type { Client } from '../../src/index.ts'
+import { fileDriver } from '../../src/drivers/file.ts'
+import { Client, connect } from '../../src/index.ts'
+import { withFolder } from '../drivers/folder.ts'
 
 async function withMemory(run: (mq: Client) => Promise<void>): Promise<void> {
   const mq = await connect('memory:')
@@ -58,6 +59,17 @@ test('what the handler throws arrives as REMOTE_ERROR with its message', () =>
     await assert.rejects(mq.request('fails', 1), { code: 'REMOTE_ERROR', message: 'division by zero' })
     await assert.rejects(mq.request('odd', 1), { code: 'REMOTE_ERROR' })
   }))
+
+test('a reply that is too large is told as an error, not by silence', async () => {
+  await withFolder(async (folder) => {
+    const driver = fileDriver(`file:${folder}/data`, { limits: { maximumBodyBytes: 1_000 } })
+    const mq = new Client(driver, await driver.open())
+    mq.reply('large', () => 'x'.repeat(2_000))
+    const asked = mq.request('large', 1, { timeout: '5s' })
+    await assert.rejects(asked, { code: 'REMOTE_ERROR', message: /the limit is 1000/ })
+    await mq.close({ timeout: 50 })
+  })
+})
 
 test('a late reply is ignored', () =>
   withMemory(async (mq) => {
