@@ -164,7 +164,7 @@ export class Session {
     this.#transaction ??= new Transaction(this.#kernel.limits.operationsPerTransaction)
   }
 
-  /** Does all that was buffered, in one turn. */
+  /** Does all that was buffered, in this one call: at a crash, all of it or nothing. */
   txCommit(nowMs: number): void {
     this.#enter()
     const transaction = this.#currentTransaction()

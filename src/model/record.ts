@@ -2,7 +2,11 @@
  * The durable facts: what the engine tells its journal and the store keeps.
  *
  * Facts about entries are method calls, not objects, because there are millions of them; facts about definitions are
- * the union below. All calls made in one turn of the event loop are kept or lost together.
+ * the union below.
+ *
+ * Each call is kept or lost as a whole, and so are all calls made one after another before anybody asks whether they are
+ * stored: a commit, a purge, or a settlement with what it publishes may rely on that. A whole turn of the event loop
+ * may not: it may be written in several batches.
  */
 import type { Entry, QueueId } from './entry.ts'
 import type { FieldTable } from './field-table.ts'
