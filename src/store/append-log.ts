@@ -10,6 +10,7 @@
  */
 import type { Entry } from '../model/entry.ts'
 import type { Definition, Purge, Snapshot } from '../model/record.ts'
+import { StoreError } from '../model/errors.ts'
 import { assert } from '../std/assert.ts'
 import type { AppendLogOptions } from './append-log-options.ts'
 import { Batch, cleanFlag } from './batch.ts'
@@ -318,8 +319,10 @@ export class AppendLog {
     const canRotate = this.newestCheckpoint === file.number && this.writer.error === undefined
     if (isDue && canRotate) {
       if (this.#spare.isReady) this.#rotate()
-      // It could not be made: try again with each batch, lest the file outgrow what its index can point at.
-      else this.#spare.makeLater(file.number + 1)
+      // It could not be made: try again with each batch, as long as the index can point at what this one holds.
+      else if (file.sizeBytes < this.#limits.maximumFileBytes || this.#spare.isMaking)
+        this.#spare.makeLater(file.number + 1)
+      else this.writer.fail(outgrown(file.number))
     }
     this.#gathering = this.#newBatch()
   }
@@ -381,3 +384,10 @@ export class AppendLog {
 }
 
 const done = Promise.resolve()
+
+function outgrown(number: number): StoreError {
+  return new StoreError(
+    'STORE_FAILED',
+    `log file ${number} is full and the next one could not be made for a long time; nothing more is stored: mend the folder and open the store again`,
+  )
+}

@@ -2,6 +2,8 @@
 export interface StoreLimits {
   /** A log file is full and the next one opened when it has this many bytes. */
   readonly fileBytes: number
+  /** A log file that has outgrown this, because the next one cannot be made, is the end: its indexes point 4 GiB far. */
+  readonly maximumFileBytes: number
   /** While a batch is being written, the next is closed at the end of a turn when it has this many bytes. */
   readonly batchBytes: number
   /** An idle writer does not wait for the end of the turn when this many bytes have gathered. */
@@ -42,6 +44,7 @@ export interface StoreLimits {
 
 export const defaultStoreLimits: StoreLimits = {
   fileBytes: 64 * 1024 * 1024,
+  maximumFileBytes: 1024 * 1024 * 1024,
   batchBytes: 4 * 1024 * 1024,
   eagerBatchBytes: 512 * 1024,
   chunkBytes: 1024 * 1024,

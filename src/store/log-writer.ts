@@ -1,5 +1,6 @@
 /**
- * Brings closed batches to the disk, in order, one write and one sync each.
+ * Brings closed batches to the disk, in order. Those that wait when it gets to them go in one write and one sync, as far as
+ * they are of one file.
  *
  * ```text
  *            no room                      room again
@@ -53,6 +54,8 @@ export class LogWriter {
   readonly #fullRetryMs: number
   readonly #events: WriterEvents
   readonly #jobs = new Deque<Job>()
+  /** So many of the jobs, from the first, are in their file already: a barrier wrote them, or their sync is under way. */
+  #inFile = 0
   #running = false
   #state: StoreState = 'ok'
   #error: StoreError | undefined
@@ -118,9 +121,12 @@ export class LogWriter {
     return (this.#nextWrite ??= new Deferred<void>()).promise
   }
 
-  /** Writes what is submitted, at once and without a sync. What an unfinished write is at is written again: the same. */
+  /**
+   * Writes what is submitted, at once and without a sync. What an unfinished write is at is written too, the same bytes at the
+   * same place; what an earlier barrier wrote is not.
+   */
   barrier(): void {
-    for (let place = 0; place < this.#jobs.length; place += 1) {
+    for (let place = this.#inFile; place < this.#jobs.length; place += 1) {
       const job = this.#jobs.at(place)!
       const previous = place === 0 ? this.#unsynced : this.#jobs.at(place - 1)!.file
       try {
@@ -131,6 +137,7 @@ export class LogWriter {
         if (!isDiskFull(error)) this.#fail(error, 'write')
         return
       }
+      this.#inFile = place + 1
     }
   }
 
@@ -153,26 +160,31 @@ export class LogWriter {
     this.#cancelTimer = undefined
   }
 
+  /** Nothing can be stored any more, for a reason the writer cannot see. */
+  fail(error: StoreError): void {
+    this.#fail(error, 'write')
+  }
+
   /** Something made room: tries again now. */
   retryNow(): void {
     this.#wake?.()
   }
 
   async #run(): Promise<void> {
-    for (let job = this.#jobs.peekFirst(); job !== undefined; job = this.#jobs.peekFirst()) {
+    while (this.#jobs.length > 0) {
+      const count = this.#runLength()
       try {
-        await this.#write(job)
+        await this.#write(count)
       } catch (error) {
         this.#fail(error, 'write')
         return
       }
       if (this.#error !== undefined) return
-      if (this.#policy === 'group' || job.header !== undefined) {
+      if (this.#policy === 'group' || this.#jobs.peekFirst()!.header !== undefined) {
         await this.#syncFile()
         if (this.#error !== undefined) return
       } else this.#syncLater()
-      this.#jobs.shift()
-      this.#finish(job)
+      this.#finish(count)
     }
     this.#running = false
     this.#events.idle()
@@ -180,33 +192,58 @@ export class LogWriter {
     if (!this.#running) this.#idle = undefined
   }
 
-  #finish(job: Job): void {
-    this.pendingBytes -= job.batch.length
-    if (job.header !== undefined) this.#events.checkpointed(job.file)
-    this.#events.done(job.batch.number)
-    job.batch.settleWaiters()
-    job.batch.release()
+  /** How many jobs, from the first, go into the same file. */
+  #runLength(): number {
+    const { file } = this.#jobs.peekFirst()!
+    let count = 1
+    while (count < this.#jobs.length && this.#jobs.at(count)!.file === file) count += 1
+    return count
   }
 
-  async #write(job: Job): Promise<void> {
+  #finish(count: number): void {
+    this.#inFile -= count
+    for (let left = count; left > 0; left -= 1) {
+      const job = this.#jobs.shift()!
+      this.pendingBytes -= job.batch.length
+      if (job.header !== undefined) this.#events.checkpointed(job.file)
+      this.#events.done(job.batch.number)
+      job.batch.settleWaiters()
+      job.batch.release()
+    }
+  }
+
+  /** Brings the first so many jobs into their file. */
+  async #write(count: number): Promise<void> {
+    const last = this.#jobs.at(count - 1)!
+    const { file, batch } = last
     // A file's successor begins only when all of it is durable: recovery relies on that.
-    if (this.#unsynced !== undefined && this.#unsynced !== job.file) await this.syncAll()
-    const buffers = this.#buffersOf(job)
-    for (;;) {
+    if (this.#unsynced !== undefined && this.#unsynced !== file) await this.syncAll()
+    while (this.#inFile < count && this.#error === undefined) {
+      const first = this.#inFile
       try {
-        await handleOf(job.file).write(buffers, startOf(job))
-        break
+        await handleOf(file).write(this.#buffersFrom(first, count), startOf(this.#jobs.at(first)!))
       } catch (error) {
         if (!isDiskFull(error)) throw error
         await this.#waitForRoom(error)
+        continue
       }
+      // A barrier may have come further meanwhile, or failed.
+      if (this.#error === undefined) this.#inFile = Math.max(this.#inFile, count)
     }
+    if (this.#error !== undefined) return
     if (this.#state === 'full') this.#become('ok')
-    this.#unsynced = job.file
-    job.file.writtenBytes = job.batch.position + job.batch.length
-    this.written = job.batch.number
+    this.#unsynced = file
+    file.writtenBytes = batch.position + batch.length
+    this.written = batch.number
     this.#nextWrite?.resolve()
     this.#nextWrite = undefined
+  }
+
+  #buffersFrom(first: number, end: number): Buffer[] {
+    if (end - first === 1) return this.#buffersOf(this.#jobs.at(first)!)
+    const buffers: Buffer[] = []
+    for (let place = first; place < end; place += 1) buffers.push(...this.#buffersOf(this.#jobs.at(place)!))
+    return buffers
   }
 
   async #waitForRoom(cause: unknown): Promise<void> {
@@ -280,6 +317,7 @@ export class LogWriter {
     this.#error = error
     this.stop()
     this.#become('failed', error)
+    this.#inFile = 0
     for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
       job.batch.settleWaiters(error)
     }
@@ -291,6 +329,7 @@ export class LogWriter {
 
   invariants(): void {
     assert(this.synced <= this.written, 'what is synced was written')
+    assert(this.#inFile >= 0 && this.#inFile <= this.#jobs.length, 'only what was submitted is in a file')
     assert(
       this.#jobs.length === 0 || this.#running || this.#error !== undefined,
       'a writer with work is running',

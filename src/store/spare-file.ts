@@ -25,6 +25,10 @@ export class SpareFile {
     return this.#spare !== undefined
   }
 
+  get isMaking(): boolean {
+    return this.#making !== undefined
+  }
+
   /** Hands it over; there must be one. */
   take(): Spare {
     const spare = this.#spare!

@@ -79,6 +79,8 @@ export class SimulatedDisk implements Disk {
   capacityBytes: number
   haltAt: number
   operations = 0
+  /** Bytes written by `writeSync`. */
+  syncWrittenBytes = 0
   isHalted = false
   readonly whenHalted: Promise<void>
   readonly faults: Fault[] = []
@@ -323,6 +325,7 @@ export class SimulatedDisk implements Disk {
       writeSync: (buffers, position) => {
         if (this.isHalted) throw failure('EIO', path)
         write(buffers, position)
+        for (const buffer of buffers) this.syncWrittenBytes += buffer.length
       },
       sync: () => this.#perform('sync', path, sync),
       syncSync: () => {

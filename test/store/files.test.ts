@@ -5,7 +5,7 @@ import type { Entry } from '../../src/model/entry.ts'
 import type { Store } from '../../src/store/store.ts'
 import { SimulatedDisk } from '../sim/disk.ts'
 import { Random } from '../std/random.ts'
-import { declareAll, entryOf, openWorld } from './world.ts'
+import { declareAll, entryOf, openWorld, tinyLimits } from './world.ts'
 
 const body = 'x'.repeat(80)
 
@@ -95,6 +95,32 @@ describe('log files', () => {
     assert.equal(warnings.length, 1, warnings.join('; '))
     assert.deepEqual(seqs(await readAll(store)), range(1, 400))
     await store.close()
+  })
+
+  test('a file that outgrows what its index can point at, for want of a next one, ends the store', async () => {
+    const disk = new SimulatedDisk({ random: new Random(1) })
+    const limits = { ...tinyLimits, maximumFileBytes: 20_000 }
+    const { store } = await openWorld(disk, { limits })
+    declareAll(store)
+    await store.whenQuiet()
+    const open = disk.open.bind(disk)
+    disk.open = (path, mode) => {
+      if (!path.endsWith('.log') || mode !== 'create') return open(path, mode)
+      return Promise.reject(Object.assign(new Error('too many open files'), { code: 'EMFILE' }))
+    }
+    let confirmed = 0
+    const filling = async (): Promise<void> => {
+      for (let seq = 1; seq <= 1000; seq += 1) {
+        store.published([entryOf({ seq }, body)], 0)
+        await store.whenSynced()
+        confirmed = seq
+      }
+    }
+    await assert.rejects(filling(), { code: 'STORE_FAILED', message: /next one could not be made/ })
+    assert.ok(confirmed > 20)
+    const { store: again } = await openWorld(disk.crash('nothing'), { limits })
+    assert.deepEqual(seqs(await readAll(again)).slice(0, confirmed), range(1, confirmed))
+    await again.close()
   })
 
   test('files of which nothing is live are deleted', async () => {
