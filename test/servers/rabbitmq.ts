@@ -60,7 +60,10 @@ export class RabbitMq {
     this.#ports = setting.ports
     this.#node = setting.node
     const { epmd } = setting.ports
-    this.#epmd = spawn('epmd', ['-port', String(epmd), '-address', '127.0.0.1'], { stdio: 'ignore' })
+    // Relaxed: the control node may end it although it is registered there itself.
+    this.#epmd = spawn('epmd', ['-port', String(epmd), '-address', '127.0.0.1', '-relaxed_command_check'], {
+      stdio: 'ignore',
+    })
     this.#control = new ErlangControl({ node: setting.node, epmdPort: epmd, env: this.#env() })
   }
 
