@@ -81,6 +81,12 @@ export class Client {
     }
   }
 
+  /** The headers of the message at the head, which is taken. */
+  headers(queue: string): FieldTable {
+    const got = this.session.get({ queue, noAck: true }, this.#bench.nowMs)
+    return got?.delivery.entry.message.properties.headers ?? {}
+  }
+
   /** Forgets and gives the bodies delivered so far. */
   takeBodies(): string[] {
     return this.deliveries.splice(0).map((delivery) => String(delivery.entry.message.body))

@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { silentJournal } from '../../src/engine/engine.ts'
-import type { FieldTable } from '../../src/model/field-value.ts'
-import type { Journal } from '../../src/model/record.ts'
 import { Bench, codeOf } from './harness.ts'
-import type { Client } from './harness.ts'
-
-function headersOf(client: Client, queue: string): FieldTable {
-  const got = client.session.get({ queue, noAck: true }, 0)
-  return got?.delivery.entry.message.properties.headers ?? {}
-}
 
 describe('length limits', () => {
   test('drop-head makes room at the head; only what is ready counts', () => {
@@ -67,7 +58,7 @@ describe('length limits', () => {
     })
     client.send('q', 'a')
     assert.equal(client.send('q', 'b').type, 'rejected')
-    assert.equal(headersOf(client, 'dead')['x-first-death-reason'], 'maxlen')
+    assert.equal(client.headers('dead')['x-first-death-reason'], 'maxlen')
     bench.settle()
   })
 
@@ -85,143 +76,6 @@ describe('length limits', () => {
     bench.settle()
     for (const queue of bench.engine.vhost('/').queues.values()) assert.equal(queue.readyMessages, 1)
     assert.deepEqual(client.drain('q49'), ['150'])
-  })
-})
-
-describe('dead letters', () => {
-  test('carry their history, newest first, one table for each queue and reason', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    client.queue('q', { 'x-dead-letter-exchange': 'amq.fanout', 'x-message-ttl': 100 })
-    client.queue('dead', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'q' })
-    client.session.bindQueue({ queue: 'dead', exchange: 'amq.fanout', routingKey: '' })
-    client.send('q', 'a', { ttlMs: 50 }, { expiration: '50', headers: { CC: ['other'], mine: 1 } })
-    bench.pass(50)
-    const time = new Date(bench.nowMs - (bench.nowMs % 1000))
-    const first = client.session.get({ queue: 'dead', noAck: false }, bench.nowMs)
-    const { message } = first!.delivery.entry
-    const expired = {
-      count: 1n,
-      reason: 'expired',
-      queue: 'q',
-      time,
-      exchange: '',
-      'routing-keys': ['q', 'other'],
-      'original-expiration': '50',
-    }
-    assert.equal(message.exchange, 'amq.fanout')
-    assert.equal(message.routingKey, 'q')
-    assert.equal(message.properties.expiration, undefined)
-    assert.deepEqual(message.properties.headers, {
-      CC: ['other'],
-      mine: 1,
-      'x-death': [expired],
-      'x-first-death-reason': 'expired',
-      'x-first-death-queue': 'q',
-      'x-first-death-exchange': '',
-      'x-last-death-reason': 'expired',
-      'x-last-death-queue': 'q',
-      'x-last-death-exchange': '',
-    })
-    client.session.reject(first!.delivery.deliveryTag, { requeue: false }, bench.nowMs)
-    bench.pass(100)
-    const second = client.session.get({ queue: 'dead', noAck: false }, bench.nowMs)
-    const headers = second!.delivery.entry.message.properties.headers!
-    const rejected = {
-      count: 1n,
-      reason: 'rejected',
-      queue: 'dead',
-      time,
-      exchange: 'amq.fanout',
-      'routing-keys': ['q', 'other'],
-    }
-    assert.deepEqual(headers['x-death'], [{ ...expired, count: 2n }, rejected])
-    assert.equal(headers['x-first-death-reason'], 'expired')
-    assert.equal(headers['x-last-death-queue'], 'q')
-    bench.settle()
-  })
-
-  test('a cycle that nobody rejected in is dropped', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    const queue = client.queue('q', {
-      'x-message-ttl': 10,
-      'x-dead-letter-exchange': '',
-      'x-dead-letter-routing-key': 'q',
-    })
-    client.send('q', 'a')
-    bench.pass(10)
-    assert.equal(queue.depth, 0)
-    assert.equal(queue.counters.deadLettered, 0)
-  })
-
-  test('without an exchange, or one that is not there, they are dropped', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    const none = client.queue('none')
-    const gone = client.queue('gone', { 'x-dead-letter-exchange': 'gone' })
-    for (const name of ['none', 'gone']) {
-      client.send(name, 'a')
-      const tag = client.session.get({ queue: name, noAck: false }, 0)!.delivery.deliveryTag
-      client.session.reject(tag, { requeue: false }, 0)
-    }
-    assert.equal(none.counters.dropped, 1)
-    assert.equal(gone.counters.dropped, 1)
-    bench.settle()
-    assert.equal(bench.engine.residentBytes, 0)
-  })
-
-  test('the delivery limit counts returns', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    client.queue('dead')
-    const queue = client.queue('q', {
-      'x-queue-type': 'quorum',
-      'x-delivery-limit': 2,
-      'x-dead-letter-exchange': '',
-      'x-dead-letter-routing-key': 'dead',
-    })
-    client.send('q', 'a')
-    for (let attempt = 1; attempt <= 3; attempt += 1) {
-      const delivery = client.session.get({ queue: 'q', noAck: false }, 0)!.delivery
-      assert.equal(delivery.attempt, attempt)
-      client.session.reject(delivery.deliveryTag, { requeue: true }, 0)
-    }
-    assert.equal(queue.depth, 0)
-    assert.equal(headersOf(client, 'dead')['x-first-death-reason'], 'delivery_limit')
-    bench.settle()
-  })
-
-  test('what a handler gave up says why', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    client.queue('dead')
-    client.queue('q', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' })
-    client.send('q', 'a')
-    const { deliveryTag } = client.session.get({ queue: 'q', noAck: false }, 0)!.delivery
-    assert.equal(
-      client.session.settleDead(deliveryTag, { reason: 'attempts', error: 'no such user' }, 0),
-      true,
-    )
-    const headers = headersOf(client, 'dead')
-    assert.equal(headers['x-millrace-reason'], 'attempts')
-    assert.equal(headers['x-millrace-error'], 'no such user')
-    assert.equal(headers['x-millrace-attempts'], 1)
-    bench.settle()
-  })
-
-  test('what a handler says at any length fits into the headers', () => {
-    const published: Journal['published'] = (entries) => void entries[0]!.message.propertyBytes
-    const bench = Bench.create({ journal: { ...silentJournal, published } })
-    const client = bench.client()
-    client.queue('dead')
-    client.queue('q', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' })
-    client.send('q', 'a')
-    const { deliveryTag } = client.session.get({ queue: 'q', noAck: false }, 0)!.delivery
-    const page = 'x'.repeat(1_000_000)
-    client.session.settleDead(deliveryTag, { reason: page, error: page }, 0)
-    assert.equal(String(headersOf(client, 'dead')['x-millrace-error']).length, 4_096)
-    bench.settle()
   })
 })
 
@@ -335,96 +189,6 @@ describe('priorities', () => {
     }
     assert.deepEqual(client.drain('q'), ['b', 'd', 'c', 'e', 'a'])
     bench.settle()
-  })
-})
-
-describe('order by key', () => {
-  test('one of a key at a time, in order, while others pass', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    const queue = client.queue('q')
-    client.consume('q')
-    for (const body of ['a1', 'a2', 'b1', 'a3', 'b2', 'free']) {
-      client.send('q', body, { key: body === 'free' ? '' : body.slice(0, 1) })
-    }
-    bench.settle()
-    assert.equal(queue.readyMessages, 3)
-    assert.deepEqual(client.takeBodies(), ['a1', 'b1', 'free'])
-    client.session.settleRetry(1, 1000, bench.nowMs)
-    bench.settle()
-    assert.deepEqual(client.takeBodies(), [])
-    bench.pass(1000)
-    assert.deepEqual(client.takeBodies(), ['a1'])
-    client.session.settleAck(4)
-    client.session.settleAck(2)
-    bench.settle()
-    assert.deepEqual(client.takeBodies(), ['a2', 'b2'])
-  })
-
-  test('moving keeps the order of a key, what is set aside included', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    const from = client.queue('from')
-    const to = client.queue('to')
-    for (const body of ['a1', 'a2', 'b1', 'a3', 'b2']) client.send('from', body, { key: body.slice(0, 1) })
-    client.consume('from', { tag: 't', prefetch: 2 })
-    bench.settle()
-    client.session.cancel('t', bench.nowMs)
-    client.session.nack(0, { multiple: true, requeue: true }, bench.nowMs)
-    assert.equal(bench.engine.move({ from, to }, 10, bench.nowMs).messages, 5)
-    bench.settle()
-    assert.deepEqual(client.drain('to'), ['a1', 'a2', 'b1', 'a3', 'b2'])
-  })
-
-  test('a key that becomes free lets the head go, however much is set aside', () => {
-    const bench = Bench.create({ limits: { parkedPerQueue: 1 } })
-    const client = bench.client()
-    const queue = client.queue('q')
-    client.consume('q')
-    for (const body of ['a1', 'b1', 'b2', 'a2']) {
-      client.send('q', body, { key: body.slice(0, 1) }, { messageId: body })
-    }
-    bench.settle()
-    assert.deepEqual(client.takeBodies(), ['a1', 'b1'])
-    client.session.settleRetry(1, 1000, bench.nowMs)
-    bench.settle()
-    assert.equal(bench.engine.cancelDelayed(queue, 'a1'), 1)
-    bench.settle()
-    assert.deepEqual(client.takeBodies(), ['a2'])
-  })
-
-  test('what a move has left behind waits for its key as before', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    const from = client.queue('from')
-    const to = client.queue('to', { 'x-max-length': 0, 'x-overflow': 'reject-publish' })
-    for (const body of ['a1', 'a2', 'a3']) client.send('from', body, { key: 'a' })
-    client.consume('from')
-    bench.settle()
-    assert.equal(bench.engine.move({ from, to }, 10, bench.nowMs).messages, 0)
-    bench.settle()
-    assert.equal(bench.engine.move({ from, to: client.queue('other') }, 1, bench.nowMs).messages, 1)
-    bench.settle()
-    assert.deepEqual(client.takeBodies(), ['a1'])
-    client.session.settleAck(1)
-    bench.settle()
-    assert.deepEqual(client.takeBodies(), ['a3'])
-    assert.deepEqual(client.drain('other'), ['a2'])
-  })
-
-  test('a key is free again when its owner is purged while it is held back', () => {
-    const bench = Bench.create()
-    const client = bench.client()
-    const queue = client.queue('q')
-    client.consume('q')
-    client.send('q', 'a1', { key: 'a' })
-    client.send('q', 'a2', { key: 'a' })
-    bench.settle()
-    client.session.settleRetry(1, 1000, bench.nowMs)
-    bench.settle()
-    assert.equal(bench.engine.purge(queue, 'delayed'), 1)
-    bench.settle()
-    assert.deepEqual(client.takeBodies(), ['a1', 'a2'])
   })
 })
 

@@ -6,6 +6,8 @@ import type { Random } from '../std/random.ts'
 import { FakeStore } from './fake-store.ts'
 import { Bench } from './harness.ts'
 import type { Client } from './harness.ts'
+import { WalkModel } from './walk-model.ts'
+import type { Item } from './walk-model.ts'
 
 export interface Plan {
   readonly priorities: number
@@ -16,37 +18,14 @@ export interface Plan {
   readonly restarts: boolean
 }
 
-type Place = 'q' | 'dead'
-
-/** A message as the model has it. */
-interface Item {
-  readonly body: string
-  readonly lane: number
-  readonly key: string
-  readonly persistent: boolean
-  readonly expiresAtMs: number
-  place: Place
-  /** Its place among those that wait: lower goes first. */
-  order: number
-  /** Handed out before, or put to the front. */
-  front: boolean
-  count: number
-  dueAtMs: number
-  /** Held back on record until then, as the owner of its key; 0 if it is not on record as that. */
-  ownsFromMs: number
-  held: EngineDelivery | undefined
-}
-
 export class Walk {
   readonly #random: Random
   readonly #plan: Plan
   readonly #store: FakeStore | undefined
-  readonly #items = new Map<string, Item>()
-  readonly #owners = new Map<string, Item>()
+  readonly #model = new WalkModel()
   readonly #steps: string[] = []
   #bench: Bench
   #clients: Client[] = []
-  #order = 0
   #bodies = 0
 
   constructor(random: Random, plan: Plan) {
@@ -94,8 +73,8 @@ export class Walk {
   /** Lets everything come out in the end. */
   finish(): void {
     this.#note('finish')
-    for (let round = 0; this.#items.size > 0; round += 1) {
-      assert.ok(round < 5000, `everything comes out: ${this.#items.size} left`)
+    for (let round = 0; this.#model.size > 0; round += 1) {
+      assert.ok(round < 5000, `everything comes out: ${this.#model.size} left`)
       if (this.#random.below(5) === 0) this.#bench.nowMs += 1000
       for (const client of this.#clients) {
         for (const queue of ['q', 'dead']) {
@@ -106,10 +85,7 @@ export class Walk {
       }
       this.#dispatch()
       this.#answer()
-      for (const item of this.#items.values()) {
-        if (item.held !== undefined) this.#ack(item)
-        else if (item.expiresAtMs <= this.#bench.nowMs && item.place === 'q' && item.dueAtMs === 0) continue
-      }
+      for (const item of this.#model.held()) this.#ack(item)
       this.#notice()
       this.#bench.engine.invariants()
     }
@@ -159,24 +135,18 @@ export class Walk {
     )
     const nowMs = this.#bench.nowMs
     this.#client().send('q', body, { key, priority: lane, delayMs, ttlMs, persistent })
-    this.#items.set(body, {
+    this.#model.publish({
       body,
       lane,
       key,
       persistent,
       expiresAtMs: nowMs + delayMs + ttlMs,
-      place: 'q',
-      order: (this.#order += 1),
-      front: false,
-      count: 0,
       dueAtMs: delayMs > 0 ? nowMs + delayMs : 0,
-      ownsFromMs: 0,
-      held: undefined,
     })
   }
 
   #settle(how: 'ack' | 'requeue' | 'release' | 'reject' | 'retry'): void {
-    const held = [...this.#items.values()].filter((item) => item.held !== undefined)
+    const held = this.#model.held()
     if (held.length === 0) return
     const item = held[this.#random.below(held.length)]!
     const { session, deliveryTag } = item.held!
@@ -192,27 +162,16 @@ export class Walk {
       const delayMs = this.#plan.delays ? Math.max(0, this.#random.below(2000) - 1000) : 0
       session.settleRelease(deliveryTag, delayMs, nowMs)
       item.front = true
-      if (delayMs > 0) this.#renew(item, delayMs)
+      if (delayMs > 0) this.#model.renew(item, delayMs, nowMs)
     } else if (how === 'reject') {
       session.reject(deliveryTag, { requeue: false }, nowMs)
-      this.#free(item)
-      if (item.place === 'q') this.#bury(item)
-      else this.#items.delete(item.body)
+      this.#model.reject(item)
     } else {
       const delayMs = this.#plan.delays ? this.#random.below(2000) : 0
       session.settleRetry(deliveryTag, delayMs, nowMs)
       item.count += 1
-      this.#renew(item, delayMs)
+      this.#model.renew(item, delayMs, nowMs)
     }
-  }
-
-  /** It comes back as a new entry. */
-  #renew(item: Item, delayMs: number): void {
-    const { nowMs } = this.#bench
-    item.dueAtMs = delayMs > 0 ? nowMs + delayMs : 0
-    item.ownsFromMs = item.key === '' ? 0 : nowMs + delayMs
-    item.front = item.key !== ''
-    item.order = this.#order += 1
   }
 
   #ack(item: Item): void {
@@ -220,29 +179,7 @@ export class Walk {
     if (this.#random.below(2) === 0) session.ack(deliveryTag, false, this.#bench.nowMs)
     else assert.equal(session.settleAck(deliveryTag), true)
     assert.equal(session.settleAck(deliveryTag), false)
-    this.#free(item)
-    this.#items.delete(item.body)
-  }
-
-  #free(item: Item): void {
-    const owner = `${item.place} ${item.key}`
-    if (this.#owners.get(owner) === item) this.#owners.delete(owner)
-  }
-
-  /** It goes to the dead-letter queue. */
-  #bury(item: Item): void {
-    item.place = 'dead'
-    item.count = 0
-    item.front = false
-    item.order = this.#order += 1
-    this.#items.delete(item.body)
-    this.#items.set(item.body, {
-      ...item,
-      lane: 0,
-      expiresAtMs: Infinity,
-      dueAtMs: 0,
-      ownsFromMs: 0,
-    })
+    this.#model.remove(item)
   }
 
   #consume(): void {
@@ -274,12 +211,7 @@ export class Walk {
     const index = this.#random.below(2)
     const { session } = this.#clients[index]!
     session.close(this.#bench.nowMs)
-    for (const item of this.#items.values()) {
-      if (item.held?.session !== session) continue
-      item.held = undefined
-      item.count += 1
-      item.front = true
-    }
+    this.#model.returned(this.#model.held().filter((item) => item.held?.session === session))
     this.#clients[index] = this.#bench.client()
   }
 
@@ -288,22 +220,18 @@ export class Walk {
     this.#note(`purge ${state}`)
     const queue = this.#bench.engine.vhost('/').queue('q')
     this.#bench.engine.purge(queue, state)
-    for (const item of this.#items.values()) {
-      if (item.place !== 'q' || item.held !== undefined) continue
+    for (const item of this.#model.at('q')) {
+      if (item.held !== undefined) continue
       // Whether the engine has noticed that it is due is its own affair: ask it for neither.
       const is = item.dueAtMs > 0 ? 'delayed' : 'ready'
-      if (state !== 'all' && state !== is) continue
-      this.#free(item)
-      this.#items.delete(item.body)
+      if (state === 'all' || state === is) this.#model.remove(item)
     }
   }
 
   #move(): void {
     if (this.#plan.keys > 0 || this.#plan.ttl || this.#plan.priorities > 0) return
     const vhost = this.#bench.engine.vhost('/')
-    const waiting = [...this.#items.values()].filter(
-      (item) => item.place === 'dead' && item.held === undefined,
-    )
+    const waiting = this.#model.at('dead').filter((item) => item.held === undefined)
     waiting.sort((a, b) => a.order - b.order)
     const route = { from: vhost.queue('dead'), to: vhost.queue('q') }
     const { messages } = this.#bench.engine.move(route, 1 + this.#random.below(3), this.#bench.nowMs)
@@ -312,7 +240,7 @@ export class Walk {
       item.place = 'q'
       item.count = 0
       item.front = false
-      item.order = this.#order += 1
+      item.order = this.#model.next()
     }
   }
 
@@ -352,7 +280,7 @@ export class Walk {
     for (const queue of ['q', 'dead']) {
       const own = delivered.filter((delivery) => delivery.queue.name === queue)
       const pending = own.map((delivery) => this.#itemOf(delivery))
-      pending.sort((a, b) => this.#before(a, b))
+      pending.sort((a, b) => this.#model.before(a, b))
       for (const item of pending) {
         const delivery = own.find(({ entry }) => entry.message.body === item.body)!
         this.#note(`delivered ${item.body} from ${queue}`)
@@ -361,35 +289,25 @@ export class Walk {
         assert.equal(item.dueAtMs, 0, `${item.body} is not early`)
         assert.equal(delivery.attempt, item.count + 1, `the attempts of ${item.body} are counted`)
         assert.equal(delivery.redelivered, item.count > 0)
-        assert.ok(this.#mayGo(item), `the key of ${item.body} is free`)
-        for (const other of this.#items.values()) {
-          if (other === item || other.place !== queue || other.held !== undefined || other.dueAtMs > 0)
-            continue
-          if (other.expiresAtMs <= this.#bench.nowMs || !this.#mayGo(other) || pending.includes(other))
-            continue
+        assert.ok(this.#model.mayGo(item), `the key of ${item.body} is free`)
+        for (const other of this.#model.at(queue)) {
+          if (other === item || other.held !== undefined || other.dueAtMs > 0) continue
+          if (other.expiresAtMs <= this.#bench.nowMs || !this.#model.mayGo(other)) continue
+          if (pending.includes(other)) continue
           // A key that becomes free brings others to the front; between different keys no order is promised.
           if (other.key !== item.key) continue
-          assert.ok(this.#before(item, other) < 0, `${other.body} goes before ${item.body}`)
+          assert.ok(this.#model.before(item, other) < 0, `${other.body} goes before ${item.body}`)
         }
-        if (item.key !== '') this.#owners.set(`${queue} ${item.key}`, item)
+        if (item.key !== '') this.#model.own(item)
         item.held = delivery
       }
     }
   }
 
   #itemOf(delivery: EngineDelivery): Item {
-    const item = this.#items.get(String(delivery.entry.message.body))
+    const item = this.#model.get(String(delivery.entry.message.body))
     assert.ok(item !== undefined, `${String(delivery.entry.message.body)} is still there`)
     return item
-  }
-
-  #before(a: Item, b: Item): number {
-    return b.lane - a.lane || Number(b.front) - Number(a.front) || a.order - b.order
-  }
-
-  #mayGo(item: Item): boolean {
-    const owner = item.key === '' ? undefined : this.#owners.get(`${item.place} ${item.key}`)
-    return owner === undefined || owner === item
   }
 
   /** What time has done to the engine, in the order in which it did: entries became ready, or dead. */
@@ -412,17 +330,16 @@ export class Walk {
     for (const client of this.#clients) for (const { entry } of client.deliveries) look(entry, false)
     for (const { entry } of this.#store?.kept.values() ?? []) look(entry, entry.dueAtMs > 0)
     for (const [body, found] of [...where].sort((a, b) => a[1].seq - b[1].seq)) {
-      const item = this.#items.get(body)
+      const item = this.#model.get(body)
       if (item === undefined) continue
       if (item.place === 'q' && found.place === 'dead') {
         assert.ok(item.expiresAtMs <= nowMs, `${body} is dead because it expired`)
-        this.#free(item)
-        this.#bury(item)
+        this.#model.bury(item)
       } else if (item.dueAtMs > 0 && !found.delayed) {
         assert.ok(item.dueAtMs <= nowMs, `${item.body} does not become ready early`)
         item.dueAtMs = 0
-        item.order = this.#order += 1
-        item.front = item.key !== '' && this.#owners.get(`${item.place} ${item.key}`) === item
+        item.order = this.#model.next()
+        item.front = item.key !== '' && this.#model.owns(item)
       }
     }
   }
@@ -439,19 +356,7 @@ export class Walk {
     this.#bench = this.#newBench()
     this.#bench.nowMs = nowMs
     this.#bench.engine.restore(store.recover(definitions, snapshot.nextSeq))
-    this.#owners.clear()
-    for (const item of this.#items.values()) {
-      if (!item.persistent) {
-        this.#items.delete(item.body)
-        continue
-      }
-      if (item.held !== undefined) item.count += 1
-      item.held = undefined
-      item.front = false
-      if (item.ownsFromMs === 0) continue
-      item.dueAtMs = item.ownsFromMs
-      this.#owners.set(`${item.place} ${item.key}`, item)
-    }
+    this.#model.restarted()
     this.#connect()
   }
 
@@ -459,7 +364,7 @@ export class Walk {
     const vhost = this.#bench.engine.vhost('/')
     for (const name of ['q', 'dead'] as const) {
       const queue = vhost.queue(name)
-      const items = [...this.#items.values()].filter((item) => item.place === name)
+      const items = this.#model.at(name)
       const unacked = items.filter((item) => item.held !== undefined).length
       assert.equal(queue.unackedMessages, unacked, `unacked of ${name}`)
       if (!this.#plan.ttl) assert.equal(queue.depth, items.length, `depth of ${name}`)

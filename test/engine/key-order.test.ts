@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Bench } from './harness.ts'
+
+test('one of a key at a time, in order, while others pass', () => {
+  const bench = Bench.create()
+  const client = bench.client()
+  const queue = client.queue('q')
+  client.consume('q')
+  for (const body of ['a1', 'a2', 'b1', 'a3', 'b2', 'free']) {
+    client.send('q', body, { key: body === 'free' ? '' : body.slice(0, 1) })
+  }
+  bench.settle()
+  assert.equal(queue.readyMessages, 3)
+  assert.deepEqual(client.takeBodies(), ['a1', 'b1', 'free'])
+  client.session.settleRetry(1, 1000, bench.nowMs)
+  bench.settle()
+  assert.deepEqual(client.takeBodies(), [])
+  bench.pass(1000)
+  assert.deepEqual(client.takeBodies(), ['a1'])
+  client.session.settleAck(4)
+  client.session.settleAck(2)
+  bench.settle()
+  assert.deepEqual(client.takeBodies(), ['a2', 'b2'])
+})
+
+test('moving keeps the order of a key, what is set aside included', () => {
+  const bench = Bench.create()
+  const client = bench.client()
+  const from = client.queue('from')
+  const to = client.queue('to')
+  for (const body of ['a1', 'a2', 'b1', 'a3', 'b2']) client.send('from', body, { key: body.slice(0, 1) })
+  client.consume('from', { tag: 't', prefetch: 2 })
+  bench.settle()
+  client.session.cancel('t', bench.nowMs)
+  client.session.nack(0, { multiple: true, requeue: true }, bench.nowMs)
+  assert.equal(bench.engine.move({ from, to }, 10, bench.nowMs).messages, 5)
+  bench.settle()
+  assert.deepEqual(client.drain('to'), ['a1', 'a2', 'b1', 'a3', 'b2'])
+})
+
+test('a key that becomes free lets the head go, however much is set aside', () => {
+  const bench = Bench.create({ limits: { parkedPerQueue: 1 } })
+  const client = bench.client()
+  const queue = client.queue('q')
+  client.consume('q')
+  for (const body of ['a1', 'b1', 'b2', 'a2']) {
+    client.send('q', body, { key: body.slice(0, 1) }, { messageId: body })
+  }
+  bench.settle()
+  assert.deepEqual(client.takeBodies(), ['a1', 'b1'])
+  client.session.settleRetry(1, 1000, bench.nowMs)
+  bench.settle()
+  assert.equal(bench.engine.cancelDelayed(queue, 'a1'), 1)
+  bench.settle()
+  assert.deepEqual(client.takeBodies(), ['a2'])
+})
+
+test('what a move has left behind waits for its key as before', () => {
+  const bench = Bench.create()
+  const client = bench.client()
+  const from = client.queue('from')
+  const to = client.queue('to', { 'x-max-length': 0, 'x-overflow': 'reject-publish' })
+  for (const body of ['a1', 'a2', 'a3']) client.send('from', body, { key: 'a' })
+  client.consume('from')
+  bench.settle()
+  assert.equal(bench.engine.move({ from, to }, 10, bench.nowMs).messages, 0)
+  bench.settle()
+  assert.equal(bench.engine.move({ from, to: client.queue('other') }, 1, bench.nowMs).messages, 1)
+  bench.settle()
+  assert.deepEqual(client.takeBodies(), ['a1'])
+  client.session.settleAck(1)
+  bench.settle()
+  assert.deepEqual(client.takeBodies(), ['a3'])
+  assert.deepEqual(client.drain('other'), ['a2'])
+})
+
+test('a key is free again when its owner is purged while it is held back', () => {
+  const bench = Bench.create()
+  const client = bench.client()
+  const queue = client.queue('q')
+  client.consume('q')
+  client.send('q', 'a1', { key: 'a' })
+  client.send('q', 'a2', { key: 'a' })
+  bench.settle()
+  client.session.settleRetry(1, 1000, bench.nowMs)
+  bench.settle()
+  assert.equal(bench.engine.purge(queue, 'delayed'), 1)
+  bench.settle()
+  assert.deepEqual(client.takeBodies(), ['a1', 'a2'])
+})
