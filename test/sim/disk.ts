@@ -8,41 +8,8 @@
  */
 import type { Disk, DiskFile, FolderLock } from '../../src/store/disk.ts'
 import { StoreError } from '../../src/model/errors.ts'
-import { Random } from '../std/random.ts'
-
-const sectorBytes = 512
-
-type Write =
-  | { readonly type: 'write'; readonly position: number; readonly bytes: Buffer }
-  | { readonly type: 'truncate'; readonly size: number }
-
-class Inode {
-  live: Buffer = Buffer.alloc(0)
-  synced: Buffer = Buffer.alloc(0)
-  unsynced: Write[] = []
-
-  apply(write: Write): void {
-    this.live = applied(this.live, write)
-    this.unsynced.push(write)
-  }
-
-  sync(): void {
-    this.synced = Buffer.from(this.live)
-    this.unsynced = []
-  }
-}
-
-function applied(content: Buffer, write: Write): Buffer {
-  if (write.type === 'truncate') {
-    if (write.size <= content.length) return Buffer.from(content.subarray(0, write.size))
-    return Buffer.concat([content, Buffer.alloc(write.size - content.length)])
-  }
-  const end = write.position + write.bytes.length
-  const next =
-    end > content.length ? Buffer.concat([content, Buffer.alloc(end - content.length)]) : Buffer.from(content)
-  write.bytes.copy(next, write.position)
-  return next
-}
+import type { Random } from '../std/random.ts'
+import { Inode } from './inode.ts'
 
 /** A change of names that is not durable until its folder is synced. */
 interface NameChange {
@@ -138,7 +105,7 @@ export class SimulatedDisk implements Disk {
     if (kind === 'chance') for (const change of this.#changes) if (random.below(2) === 0) change.apply(names)
     for (const [path, inode] of names) {
       const survivor = new Inode()
-      survivor.live = kind === 'process' ? Buffer.from(inode.live) : remains(inode, kind, random)
+      survivor.live = kind === 'process' ? Buffer.from(inode.live) : inode.remains(kind, random)
       survivor.synced = Buffer.from(survivor.live)
       next.#names.set(path, survivor)
       next.#durable.set(path, survivor)
@@ -373,41 +340,6 @@ export class SimulatedDisk implements Disk {
       else queueMicrotask(run)
     })
   }
-}
-
-/** What is left of a file whose last writes were not synced. */
-function remains(inode: Inode, kind: 'nothing' | 'chance', random: Random): Buffer {
-  let content: Buffer = Buffer.from(inode.synced)
-  if (kind === 'nothing') return content
-  for (const write of inode.unsynced) {
-    const fate = random.below(4)
-    if (fate === 0) continue
-    if (fate === 1 || write.type === 'truncate') content = applied(content, write)
-    else if (fate === 2) content = applied(content, prefixOf(write, random))
-    else for (const part of sectorsOf(write)) if (random.below(2) === 0) content = applied(content, part)
-  }
-  return content
-}
-
-type Bytes = Extract<Write, { type: 'write' }>
-
-/** The first part, cut at a sector or anywhere. */
-function prefixOf(write: Bytes, random: Random): Bytes {
-  const cut = random.below(write.bytes.length + 1)
-  const length = random.below(2) === 0 ? cut : Math.floor(cut / sectorBytes) * sectorBytes
-  return { ...write, bytes: write.bytes.subarray(0, length) }
-}
-
-function sectorsOf(write: Bytes): Bytes[] {
-  const parts: Bytes[] = []
-  let start = 0
-  while (start < write.bytes.length) {
-    const toSectorEnd = sectorBytes - ((write.position + start) % sectorBytes)
-    const end = Math.min(write.bytes.length, start + toSectorEnd)
-    parts.push({ type: 'write', position: write.position + start, bytes: write.bytes.subarray(start, end) })
-    start = end
-  }
-  return parts
 }
 
 function folderOf(path: string): string {
