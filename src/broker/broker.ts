@@ -24,7 +24,7 @@ import type { Store, StoreState } from '../store/store.ts'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
-import { defaultLimits } from './limits.ts'
+import { defaultLimits, defaultStorageLimits } from './limits.ts'
 import type { BrokerLimits } from './limits.ts'
 
 // What an adapter handles besides the broker itself.
@@ -98,7 +98,11 @@ export class Broker {
   #settled: Promise<boolean> = yes
 
   constructor(options: BrokerOptions) {
-    this.limits = { ...defaultLimits, ...options.limits }
+    this.limits = {
+      ...defaultLimits,
+      ...(options.storage !== undefined && defaultStorageLimits),
+      ...options.limits,
+    }
     this.clock = options.clock ?? systemClock()
     this.#store = options.storage?.store
     this.gate = new Gate((reason) => {
