@@ -96,6 +96,7 @@ export {
   ClosedError,
   ConflictError,
   MillraceError,
+  ProtocolError,
   RemoteError,
   StoreError,
   TimeoutError,

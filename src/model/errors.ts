@@ -36,6 +36,7 @@ const catalogue = {
   CLOSED: { reply: 504, scope: 'channel' },
   ABORTED: { reply: 0, scope: 'channel' },
   TIMEOUT: { reply: 0, scope: 'channel' },
+  PROTOCOL_ERROR: { reply: 501, scope: 'connection' },
   REMOTE_ERROR: { reply: 0, scope: 'channel' },
   HANDLER_FAILED: { reply: 0, scope: 'channel' },
   DIRECTORY_LOCKED: { reply: 0, scope: 'connection' },
@@ -112,6 +113,27 @@ export class TimeoutError extends MillraceError {
 export class RemoteError extends MillraceError {
   constructor(message: string, options?: { cause?: unknown }) {
     super('REMOTE_ERROR', message, options)
+  }
+}
+
+/**
+ * What the peer sent is not AMQP, or not what the protocol allows here; the connection ends. Code `PROTOCOL_ERROR`, with a reply
+ * code of its own: 501 frame error, 502 syntax error, 503 command invalid, 504 channel error, 505 unexpected frame, 540 not
+ * implemented.
+ */
+export class ProtocolError extends MillraceError {
+  /** Class and method number of the method in question, as `class << 16 | method`; 0 where there is none. */
+  readonly methodId: number
+  readonly #replyCode: number
+
+  constructor(replyCode: number, message: string, methodId = 0) {
+    super('PROTOCOL_ERROR', message)
+    this.methodId = methodId
+    this.#replyCode = replyCode
+  }
+
+  override get replyCode(): number {
+    return this.#replyCode
   }
 }
 

@@ -39,6 +39,11 @@ export class FieldReader {
     return this.#bytes.readUInt16BE(this.#pass(2))
   }
 
+  /** 32 bits, unsigned. */
+  long(): number {
+    return this.#bytes.readUInt32BE(this.#pass(4))
+  }
+
   /** 64 bits, unsigned; beyond 2 ** 53 the nearest number. */
   longLong(): number {
     const at = this.#pass(8)
@@ -50,6 +55,25 @@ export class FieldReader {
     const length = this.octet()
     const at = this.#pass(length)
     return this.#bytes.toString('utf8', at, at + length)
+  }
+
+  /** Whether the text that `shortString` gave last, which ends here, is what the bytes said; false for bytes that are no UTF-8. */
+  isFaithful(text: string): boolean {
+    if (!text.includes(replacement)) return true
+    const bytes = Buffer.from(text)
+    const start = this.#position - bytes.length
+    return (
+      start > 0 &&
+      this.#bytes[start - 1] === bytes.length &&
+      this.#bytes.subarray(start, this.#position).equals(bytes)
+    )
+  }
+
+  /** Bytes with their length in four bytes. A copy: those read from may be a socket's, to be used again. */
+  longBytes(): Uint8Array {
+    const length = this.long()
+    const at = this.#pass(length)
+    return new Uint8Array(this.#bytes.subarray(at, at + length))
   }
 
   /** @param depth 1 for the outermost */
@@ -81,7 +105,7 @@ export class FieldReader {
   /** Narrows what may be read to the table or array that begins here, and gives the end that was. */
   #enter(depth: number): number {
     if (depth > maximumFieldDepth) throw malformed(`it is nested more than ${maximumFieldDepth} deep`)
-    const length = this.#long()
+    const length = this.long()
     const outerEnd = this.#end
     if (length > outerEnd - this.#position) throw truncated()
     this.#end = this.#position + length
@@ -109,7 +133,7 @@ export class FieldReader {
       case 0x54: // T
         return this.#timestamp()
       case 0x78: // x
-        return this.#binary()
+        return this.longBytes()
       case 0x56: // V
         return null
       default:
@@ -128,7 +152,7 @@ export class FieldReader {
       case 0x75: // u
         return this.short()
       case 0x69: // i
-        return this.#long()
+        return this.long()
       case 0x66: // f
         return this.#bytes.readFloatBE(this.#pass(4))
       case 0x44: // D
@@ -162,24 +186,12 @@ export class FieldReader {
   }
 
   #longString(): string | Uint8Array {
-    const length = this.#long()
+    const length = this.long()
     const at = this.#pass(length)
     const text = this.#bytes.toString('utf8', at, at + length)
     if (!text.includes(replacement)) return text
     const bytes = this.#bytes.subarray(at, at + length)
     return bytes.equals(Buffer.from(text)) ? text : new Uint8Array(bytes)
-  }
-
-  /** A copy: the bytes read from may be a socket's, to be used again. */
-  #binary(): Uint8Array {
-    const length = this.#long()
-    const at = this.#pass(length)
-    return new Uint8Array(this.#bytes.subarray(at, at + length))
-  }
-
-  /** 32 bits, unsigned. */
-  #long(): number {
-    return this.#bytes.readUInt32BE(this.#pass(4))
   }
 
   /** Passes over so many bytes and gives the place of the first. */
