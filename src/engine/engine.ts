@@ -7,9 +7,9 @@
  * `nextDueMs` has come, then `dispatch`.
  */
 import { assert } from '../std/assert.ts'
-import { MillraceError } from '../model/errors.ts'
 import type { Entry } from '../model/entry.ts'
 import type { Journal, Recovered, Snapshot } from '../model/record.ts'
+import type { AccessControl } from './access.ts'
 import { browseDelayed, browseReady, browseUnacked } from './browse.ts'
 import type { ReadyPage, ReadyPosition } from './browse.ts'
 import type { EngineCounters } from './counters.ts'
@@ -19,11 +19,13 @@ import { defaultLimits } from './limits.ts'
 import type { EngineLimits } from './limits.ts'
 import { moveEntries } from './move.ts'
 import type { Moved } from './move.ts'
+import type { OperatorLimits } from './operator-limits.ts'
 import { dropOverflow } from './overflow.ts'
 import type { LaneRequest, Pager, SeqsRequest } from './pager.ts'
+import type { Parameters } from './parameters.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
-import { tooMany } from './refusals.ts'
+import { tooMany, unknownVhost } from './refusals.ts'
 import { restoreDefinition, restoreEntries } from './restore.ts'
 import { Session } from './session.ts'
 import type { SessionSink } from './sink.ts'
@@ -54,7 +56,6 @@ export const silentJournal: Journal = Object.freeze({
 export class Engine {
   readonly limits: EngineLimits
   readonly #kernel: Kernel
-  readonly #vhosts: Map<string, VirtualHost>
 
   constructor(options: EngineOptions) {
     this.limits = { ...defaultLimits, ...options.limits }
@@ -64,7 +65,6 @@ export class Engine {
       limits: this.limits,
       name: options.name,
     })
-    this.#vhosts = new Map()
   }
 
   get counters(): EngineCounters {
@@ -76,8 +76,21 @@ export class Engine {
     return this.#kernel.residentBytes
   }
 
+  get access(): AccessControl {
+    return this.#kernel.access
+  }
+
+  /** What operators allow a virtual host or a user. */
+  get operatorLimits(): OperatorLimits {
+    return this.#kernel.operatorLimits
+  }
+
+  get parameters(): Parameters {
+    return this.#kernel.parameters
+  }
+
   get vhosts(): ReadonlyMap<string, VirtualHost> {
-    return this.#vhosts
+    return this.#kernel.vhosts
   }
 
   get sessions(): ReadonlySet<Session> {
@@ -96,14 +109,14 @@ export class Engine {
   /** Takes over what a store recovered. Before anything else. */
   restore(recovered: Recovered): void {
     const kernel = this.#kernel
-    assert(this.#vhosts.size === 0 && kernel.nextSeq === 1, 'state is restored into a new engine')
+    assert(this.#kernel.vhosts.size === 0 && kernel.nextSeq === 1, 'state is restored into a new engine')
     const journal = kernel.journal
     kernel.journal = silentJournal
     kernel.nextSeq = recovered.nextSeq
     kernel.nextQueueId = recovered.nextQueueId
     const into = {
       kernel,
-      vhosts: this.#vhosts,
+      vhosts: this.#kernel.vhosts,
       declareVhost: (name: string) => this.declareVhost(name),
       deleteVhost: (name: string) => this.deleteVhost(name, 0),
     }
@@ -114,16 +127,16 @@ export class Engine {
 
   /** The state that a store writes at the head of each log file. */
   snapshot(): Snapshot {
-    return takeSnapshot(this.#kernel, this.#vhosts.values())
+    return takeSnapshot(this.#kernel)
   }
 
   /** One that is there already is ok. Code LIMIT_REACHED. */
   declareVhost(name: string): void {
     const kernel = this.#kernel
     kernel.enter()
-    if (this.#vhosts.has(name)) return
-    if (this.#vhosts.size >= this.limits.vhosts) throw tooMany('virtual hosts', this.limits.vhosts)
-    this.#vhosts.set(name, new VirtualHost(kernel, name))
+    if (this.#kernel.vhosts.has(name)) return
+    if (this.#kernel.vhosts.size >= this.limits.vhosts) throw tooMany('virtual hosts', this.limits.vhosts)
+    this.#kernel.vhosts.set(name, new VirtualHost(kernel, name))
     kernel.journal.defined({ type: 'vhost.declared', vhost: name })
   }
 
@@ -131,18 +144,19 @@ export class Engine {
   deleteVhost(name: string, nowMs: number): void {
     const kernel = this.#kernel
     kernel.enter()
-    const vhost = this.#vhosts.get(name)
+    const vhost = kernel.vhosts.get(name)
     if (vhost === undefined) return
     for (const session of kernel.sessions) if (session.vhost === vhost) session.close(nowMs)
     removeAll(kernel, vhost)
-    this.#vhosts.delete(name)
+    kernel.vhosts.delete(name)
+    kernel.forgetSettings(name)
     kernel.journal.defined({ type: 'vhost.deleted', vhost: name })
   }
 
   /** Throws NOT_FOUND. */
   vhost(name: string): VirtualHost {
-    const vhost = this.#vhosts.get(name)
-    if (vhost === undefined) throw new MillraceError('NOT_FOUND', `no vhost '${name}'; declare it first`)
+    const vhost = this.#kernel.vhosts.get(name)
+    if (vhost === undefined) throw unknownVhost(name)
     return vhost
   }
 
@@ -304,7 +318,7 @@ export class Engine {
       })
     }
     let queues = 0
-    for (const vhost of this.#vhosts.values()) {
+    for (const vhost of this.#kernel.vhosts.values()) {
       vhost.invariants()
       for (const queue of vhost.queues.values()) {
         queues += 1

@@ -10,11 +10,15 @@ import { Deque } from '../std/deque.ts'
 import { PairHeap } from '../std/pair-heap.ts'
 import type { Entry, QueueId } from '../model/entry.ts'
 import type { Journal } from '../model/record.ts'
+import { AccessControl } from './access.ts'
 import { EngineCounters } from './counters.ts'
 import type { EngineLimits } from './limits.ts'
+import { OperatorLimits } from './operator-limits.ts'
+import { Parameters } from './parameters.ts'
 import type { Pager } from './pager.ts'
 import type { Queue } from './queue.ts'
 import type { Session } from './session.ts'
+import type { VirtualHost } from './virtual-host.ts'
 
 /** What ends with a connection. */
 export interface Connection {
@@ -30,6 +34,10 @@ export class Kernel {
   /** Makes the random part of a server-named queue or consumer tag. */
   readonly name: () => string
   readonly counters: EngineCounters
+  readonly access: AccessControl
+  readonly operatorLimits: OperatorLimits
+  readonly parameters: Parameters
+  readonly vhosts: Map<string, VirtualHost>
   readonly queues: Map<QueueId, Queue>
   readonly sessions: Set<Session>
   readonly connections: Map<number, Connection>
@@ -62,6 +70,10 @@ export class Kernel {
     this.limits = options.limits
     this.name = options.name
     this.counters = new EngineCounters()
+    this.access = new AccessControl(this)
+    this.operatorLimits = new OperatorLimits(this)
+    this.parameters = new Parameters(this)
+    this.vhosts = new Map()
     this.queues = new Map()
     this.sessions = new Set()
     this.connections = new Map()
@@ -103,6 +115,13 @@ export class Kernel {
   forgetConnection(id: number): void {
     const connection = this.connections.get(id)
     if (connection?.sessions.size === 0 && connection.exclusiveQueues.size === 0) this.connections.delete(id)
+  }
+
+  /** What operators set for a virtual host that is gone. */
+  forgetSettings(vhost: string): void {
+    this.access.forgetVhost(vhost)
+    this.operatorLimits.forgetVhost(vhost)
+    this.parameters.forgetVhost(vhost)
   }
 
   /** Puts one entry on record. The array handed to the journal is used again for the next one. */

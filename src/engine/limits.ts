@@ -36,6 +36,11 @@ export interface EngineLimits {
   readonly bindings: number
   readonly sessions: number
   readonly consumersPerSession: number
+  /** Users, what they are granted, policies, parameters: refused. */
+  readonly users: number
+  readonly permissions: number
+  readonly policies: number
+  readonly parameters: number
   /** Extra routing keys (CC and BCC) of one message; refused. */
   readonly routingKeysPerMessage: number
   /** Entries in one page of `browse`. */
@@ -64,6 +69,10 @@ export const defaultLimits: EngineLimits = Object.freeze({
   bindings: 10_000_000,
   sessions: 1_000_000,
   consumersPerSession: 65_535,
+  users: 100_000,
+  permissions: 1_000_000,
+  policies: 100_000,
+  parameters: 100_000,
   routingKeysPerMessage: 1000,
   browseEntries: 1000,
 })

@@ -51,3 +51,11 @@ export function recoverWithoutRequeue(): UnsupportedError {
 export function preconditionFailed(message: string): MillraceError {
   return new MillraceError('PRECONDITION_FAILED', message)
 }
+
+export function unknownVhost(name: string): MillraceError {
+  return new MillraceError('NOT_FOUND', `no vhost '${name}'; declare it first`)
+}
+
+export function unknownUser(name: string): MillraceError {
+  return new MillraceError('NOT_FOUND', `no user '${name}'; add it first`)
+}

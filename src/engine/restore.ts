@@ -3,8 +3,10 @@ import { assert } from '../std/assert.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import { describeResource, parseQueueArguments } from '../model/arguments.ts'
 import type { BindingFacts, Definition, RecoveredQueue } from '../model/record.ts'
+import { isSettingChange } from '../model/setting.ts'
 import type { Kernel } from './kernel.ts'
 import { Queue } from './queue.ts'
+import { restoreSetting } from './restore-setting.ts'
 import { addQueue, bind, declareExchange, deleteExchange, removeQueue, unbind } from './topology.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
@@ -19,6 +21,7 @@ export interface Restoring {
 /** Applies one fact; facts about what is gone change nothing. */
 export function restoreDefinition(into: Restoring, fact: Definition): void {
   const { kernel } = into
+  if (isSettingChange(fact)) return restoreSetting(kernel, fact)
   switch (fact.type) {
     case 'vhost.declared':
       return into.declareVhost(fact.vhost)

@@ -6,9 +6,13 @@ import type { Queue } from './queue.ts'
 import { bindingsOf } from './virtual-host.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
-export function takeSnapshot(kernel: Kernel, vhosts: Iterable<VirtualHost>): Snapshot {
+export function takeSnapshot(kernel: Kernel): Snapshot {
   const definitions: Definition[] = []
-  for (const vhost of vhosts) defineVhost(vhost, definitions)
+  for (const vhost of kernel.vhosts.values()) definitions.push({ type: 'vhost.declared', vhost: vhost.name })
+  for (const part of [kernel.parameters, kernel.access, kernel.operatorLimits]) {
+    definitions.push(...part.settings())
+  }
+  for (const vhost of kernel.vhosts.values()) defineVhost(vhost, definitions)
   return {
     definitions,
     deliveryCounts: deliveryCounts(kernel),
@@ -18,7 +22,6 @@ export function takeSnapshot(kernel: Kernel, vhosts: Iterable<VirtualHost>): Sna
 }
 
 function defineVhost(vhost: VirtualHost, into: Definition[]): void {
-  into.push({ type: 'vhost.declared', vhost: vhost.name })
   const exchanges: Exchange[] = []
   for (const exchange of vhost.exchanges.values()) {
     if (!exchange.persistent) continue

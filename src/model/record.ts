@@ -10,6 +10,7 @@
  */
 import type { Entry, QueueId } from './entry.ts'
 import type { FieldTable } from './field-table.ts'
+import type { Setting, SettingRemoval } from './setting.ts'
 
 export type ExchangeKind = 'direct' | 'fanout' | 'topic' | 'headers'
 
@@ -46,6 +47,8 @@ export type Definition =
       readonly messageId: string
       readonly untilMs: number
     }
+  | Setting
+  | SettingRemoval
 
 export interface BindingFacts {
   readonly vhost: string

@@ -3,24 +3,30 @@ import type { FieldTable } from '../model/field-table.ts'
 import { decodeFieldTable, encodeFieldTable } from '../model/field-table.ts'
 import type { Definition } from '../model/record.ts'
 
-/** The arguments go as bytes of their own, so that what is at the limit of nesting still fits. */
+/** Tables inside go as bytes of their own, so that what is at the limit of nesting still fits. */
 export function encodeDefinition(definition: Definition): Uint8Array {
-  const table: FieldTable =
-    'arguments' in definition
-      ? { ...definition, arguments: encodeFieldTable(definition.arguments) }
-      : { ...definition }
+  let table: FieldTable = { ...definition }
+  if ('arguments' in definition) table = { ...table, arguments: encodeFieldTable(definition.arguments) }
+  if ('definition' in definition) table = { ...table, definition: encodeFieldTable(definition.definition) }
   return encodeFieldTable(table)
 }
 
 /** Undefined when it is none. */
 export function decodeDefinition(bytes: Uint8Array): Definition | undefined {
-  const table = decodeFieldTable(bytes)
-  const encoded = table['arguments']
-  const facts = encoded instanceof Uint8Array ? { ...table, arguments: decodeFieldTable(encoded) } : table
+  let facts = decodeFieldTable(bytes)
+  for (const name of ['arguments', 'definition']) {
+    const encoded = Object.hasOwn(facts, name) ? facts[name] : undefined
+    if (encoded instanceof Uint8Array) facts = { ...facts, [name]: decodeFieldTable(encoded) }
+  }
   return isDefinition(facts) ? facts : undefined
 }
 
 const binding = { vhost: 'string', source: 'string', destination: 'string', destinationType: 'string' }
+
+const grantee = { vhost: 'string', user: 'string' }
+const policy = { vhost: 'string', name: 'string', operator: 'boolean' }
+const limit = { scope: 'string', name: 'string', limit: 'string' }
+const parameter = { vhost: 'string', component: 'string', name: 'string' }
 
 /** The fields of each kind, and what `typeof` says of them. */
 const fieldsOf: { readonly [Type in Definition['type']]: Readonly<Record<string, string>> } = {
@@ -34,6 +40,25 @@ const fieldsOf: { readonly [Type in Definition['type']]: Readonly<Record<string,
   bound: { ...binding, routingKey: 'string', arguments: 'object' },
   unbound: { ...binding, routingKey: 'string', arguments: 'object' },
   deduplicated: { queueId: 'number', key: 'string', messageId: 'string', untilMs: 'number' },
+  'user.defined': { name: 'string', passwordHash: 'string', hashing: 'string', tags: 'object' },
+  'user.deleted': { name: 'string' },
+  'permission.granted': { ...grantee, configure: 'string', write: 'string', read: 'string' },
+  'permission.revoked': grantee,
+  'topicPermission.granted': { ...grantee, exchange: 'string', write: 'string', read: 'string' },
+  'topicPermission.revoked': { ...grantee, exchange: 'string' },
+  'policy.defined': {
+    ...policy,
+    pattern: 'string',
+    applyTo: 'string',
+    priority: 'number',
+    definition: 'object',
+  },
+  'policy.deleted': policy,
+  'limit.set': { ...limit, value: 'number' },
+  'limit.cleared': limit,
+  'parameter.set': { ...parameter, value: 'string' },
+  'parameter.cleared': parameter,
+  'vhost.described': { vhost: 'string', description: 'string', tags: 'object', defaultQueueType: 'string' },
 }
 
 function isDefinition(value: FieldTable): value is FieldTable & Definition {

@@ -1,6 +1,8 @@
 /** What is declared, kept by applying one definition after another: what recovery rebuilds from the log. */
 import { encodeFieldTable } from '../model/field-table.ts'
 import type { BindingFacts, Definition, ExchangeKind } from '../model/record.ts'
+import { isSettingChange } from '../model/setting.ts'
+import { SettingsState } from './settings-state.ts'
 
 type QueueDeclared = Extract<Definition, { type: 'queue.declared' }>
 type ExchangeDeclared = Extract<Definition, { type: 'exchange.declared' }> & { readonly kind: ExchangeKind }
@@ -16,6 +18,7 @@ export class DefinitionState {
   /** The keys of the bindings at each end, so that what is deleted takes its bindings along. */
   readonly #bindingsOfEnd = new Map<string, Set<string>>()
   readonly #deduplicated = new Map<string, Deduplicated>()
+  readonly #settings = new SettingsState()
 
   hasQueue(queueId: number): boolean {
     return this.#queues.has(queueId)
@@ -26,6 +29,10 @@ export class DefinitionState {
   }
 
   apply(definition: Definition): void {
+    if (isSettingChange(definition)) {
+      this.#settings.apply(definition)
+      return
+    }
     switch (definition.type) {
       case 'vhost.declared':
         this.#vhosts.add(definition.vhost)
@@ -66,6 +73,7 @@ export class DefinitionState {
   definitions(): Definition[] {
     const all: Definition[] = []
     for (const vhost of this.#vhosts) all.push({ type: 'vhost.declared', vhost })
+    for (const setting of this.#settings.values()) all.push(setting)
     all.push(...this.#exchanges.values(), ...this.#queues.values())
     for (const id of this.#paused)
       if (this.#queues.has(id)) all.push({ type: 'queue.paused', id, paused: true })
@@ -76,6 +84,7 @@ export class DefinitionState {
 
   #deleteVhost(vhost: string): void {
     this.#vhosts.delete(vhost)
+    this.#settings.deleteVhost(vhost)
     for (const [key, exchange] of this.#exchanges) if (exchange.vhost === vhost) this.#exchanges.delete(key)
     for (const queue of this.#queues.values()) if (queue.vhost === vhost) this.#deleteQueue(queue.id)
     for (const [key, binding] of this.#bindings) if (binding.vhost === vhost) this.#unbind(key)
