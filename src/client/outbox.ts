@@ -3,14 +3,20 @@
  * call of the driver and one wait for the disk or the network.
  */
 import { Deferred } from '../std/deferred.ts'
-import { MillraceError } from '../model/errors.ts'
 import type { Driver, Outgoing, PublishResult } from './driver.ts'
 
-/** Messages in one batch at most, so that one slow batch does not hold up the first results. */
-export const maximumBatch = 10_000
+/**
+ * Messages in one batch at most. The disk begins with the first while the next ones are still being encoded: with all that is
+ * sent in a turn in one batch, disk and program waited for each other in turns (benchmarks P2, P3).
+ */
+export const maximumBatch = 256
 
 /** Makes what the sender is told of what the driver said; may be a promise, may throw. */
-type Convert<T> = (outgoing: Outgoing, result: PublishResult) => T | Promise<T>
+type Convert<T> = (
+  outgoing: Outgoing,
+  result: PublishResult,
+  signal: AbortSignal | undefined,
+) => T | Promise<T>
 
 interface Batch {
   /** Calls off all of it: messages of one batch have one signal, or none. */
@@ -43,7 +49,9 @@ export class Outbox {
     const index = batch.outgoing.push(outgoing) - 1
     if (!this.#scheduled) this.#schedule()
     else if (index + 1 >= maximumBatch) this.#flush(signal)
-    return batch.results.promise.then((results) => convert(outgoing, results[index] as PublishResult))
+    return batch.results.promise.then((results) =>
+      convert(outgoing, results[index] as PublishResult, batch.signal),
+    )
   }
 
   /** Sends what has gathered and waits for all results. */
@@ -87,14 +95,4 @@ function newBatch(signal: AbortSignal | undefined): Batch {
 
 function same(_outgoing: Outgoing, result: PublishResult): PublishResult {
   return result
-}
-
-/** @throws MillraceError ABORTED */
-export function assertNotAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw abortError(signal)
-}
-
-/** What a wait that was called off rejects with: code ABORTED, the signal's reason as cause. */
-export function abortError(signal: AbortSignal): MillraceError {
-  return new MillraceError('ABORTED', 'The wait was called off by its signal', { cause: signal.reason })
 }
