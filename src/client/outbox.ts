@@ -9,7 +9,9 @@ import type { Driver, Outgoing, PublishResult } from './driver.ts'
  * Messages in one batch at most. The disk begins with the first while the next ones are still being encoded: with all that is
  * sent in a turn in one batch, disk and program waited for each other in turns (benchmarks P2, P3).
  */
-export const maximumBatch = 256
+const maximumBatch = 256
+/** Those under one signal: each batch listens to it, and Node.js warns of more than ten listeners. */
+const maximumBatchUnderSignal = 10_000
 
 /** Makes what the sender is told of what the driver said; may be a promise, may throw. */
 type Convert<T> = (
@@ -48,7 +50,7 @@ export class Outbox {
     const batch = this.#batch
     const index = batch.outgoing.push(outgoing) - 1
     if (!this.#scheduled) this.#schedule()
-    else if (index + 1 >= maximumBatch) this.#flush(signal)
+    else if (index + 1 >= (signal === undefined ? maximumBatch : maximumBatchUnderSignal)) this.#flush(signal)
     return batch.results.promise.then((results) =>
       convert(outgoing, results[index] as PublishResult, batch.signal),
     )
