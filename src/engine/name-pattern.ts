@@ -1,9 +1,13 @@
+import { RegularExpression } from '../std/regular-expression.ts'
 import { MillraceError } from '../model/errors.ts'
 
-/** A regular expression for names, compiled once, that remembers its answers: a broker asks about the same names over and over. */
+/**
+ * A regular expression for names, compiled once, that remembers its answers: a broker asks about the same names over and
+ * over. Policies come from users who must not be able to stop the broker: matching takes a bounded time.
+ */
 export class NamePattern {
   readonly source: string
-  readonly #expression: RegExp
+  readonly #expression: RegularExpression
   readonly #answers: Map<string, boolean>
 
   /** Throws INVALID_ARGUMENT. @param source found anywhere in a name; '' is found in '' alone, as in RabbitMQ's permissions */
@@ -25,9 +29,9 @@ export class NamePattern {
 
 const maximumAnswers = 4096
 
-function compile(source: string): RegExp {
+function compile(source: string): RegularExpression {
   try {
-    return new RegExp(source)
+    return new RegularExpression(source)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new MillraceError('INVALID_ARGUMENT', why, { cause: error })

@@ -119,9 +119,7 @@ const types: ReadonlySet<string> = new Set<(Setting | SettingRemoval)['type']>([
 ])
 
 /** Whether a fact is about a setting. */
-export function isSettingChange<Fact extends { readonly type: string }>(
-  fact: Fact | Setting | SettingRemoval,
-): fact is Setting | SettingRemoval {
+export function isSettingChange(fact: { readonly type: string }): fact is Setting | SettingRemoval {
   return types.has(fact.type)
 }
 
