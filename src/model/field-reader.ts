@@ -57,16 +57,12 @@ export class FieldReader {
     return this.#bytes.toString('utf8', at, at + length)
   }
 
-  /** Whether the text that `shortString` gave last, which ends here, is what the bytes said; false for bytes that are no UTF-8. */
-  isFaithful(text: string): boolean {
-    if (!text.includes(replacement)) return true
-    const bytes = Buffer.from(text)
-    const start = this.#position - bytes.length
-    return (
-      start > 0 &&
-      this.#bytes[start - 1] === bytes.length &&
-      this.#bytes.subarray(start, this.#position).equals(bytes)
-    )
+  /** Text with its length in one byte, or undefined for bytes that are no UTF-8. */
+  strictShortString(): string | undefined {
+    const length = this.octet()
+    const at = this.#pass(length)
+    const text = this.#bytes.toString('utf8', at, at + length)
+    return this.#isUtf8(text, at, length) ? text : undefined
   }
 
   /** Bytes with their length in four bytes. A copy: those read from may be a socket's, to be used again. */
@@ -189,9 +185,14 @@ export class FieldReader {
     const length = this.long()
     const at = this.#pass(length)
     const text = this.#bytes.toString('utf8', at, at + length)
-    if (!text.includes(replacement)) return text
-    const bytes = this.#bytes.subarray(at, at + length)
-    return bytes.equals(Buffer.from(text)) ? text : new Uint8Array(bytes)
+    if (this.#isUtf8(text, at, length)) return text
+    return new Uint8Array(this.#bytes.subarray(at, at + length))
+  }
+
+  /** Whether decoding these bytes to the text lost nothing. */
+  #isUtf8(text: string, at: number, length: number): boolean {
+    if (!text.includes(replacement)) return true
+    return this.#bytes.subarray(at, at + length).equals(Buffer.from(text))
   }
 
   /** Passes over so many bytes and gives the place of the first. */

@@ -7,8 +7,10 @@
  * ```
  */
 import { assert } from '../std/assert.ts'
-import { ProtocolError } from '../model/errors.ts'
-import { basicClassId, contentHeaderBytes } from './frame.ts'
+import type { ProtocolError } from '../model/errors.ts'
+import { contentHeaderBytes } from './frame.ts'
+import { methodIds } from './methods.ts'
+import { expectedBody, expectedClass, expectedHeader, expectedMethod } from './wire-errors.ts'
 
 export interface ContentReaderOptions {
   /** Of a larger body nothing is kept, and `isTooLarge` says so at its end. */
@@ -24,6 +26,8 @@ export class ContentReader {
   bodyBytes: number
   readonly #maximumBodyBytes: number
   #state: 'method' | 'header' | 'body'
+  /** The method that the content belongs to. */
+  #methodId: number
   #receivedBytes: number
 
   constructor(options: ContentReaderOptions) {
@@ -32,6 +36,7 @@ export class ContentReader {
     this.bodyBytes = 0
     this.#maximumBodyBytes = options.maximumBodyBytes
     this.#state = 'method'
+    this.#methodId = 0
     this.#receivedBytes = 0
   }
 
@@ -42,26 +47,27 @@ export class ContentReader {
 
   /** To be called for each method that comes. Throws ProtocolError (505) where content is not complete yet. */
   checkMethod(): void {
-    if (this.#state !== 'method') throw unexpected(`a method came where the content's ${this.#state} was due`)
+    if (this.#state !== 'method') throw this.#unexpected()
   }
 
   /** A method that has content came: a header is next. */
-  expect(): void {
+  expect(methodId: number = methodIds['basic.publish']): void {
     assert(this.#state === 'method', 'checkMethod comes first')
+    this.#methodId = methodId
     this.#state = 'header'
   }
 
   /**
    * Takes a content header's payload. True when the content is complete, because the body is empty.
    *
-   * Throws ProtocolError (505) where none is due, or it is of another class than basic.
+   * Throws ProtocolError (505) where none is due, or it is of another class than the method.
    */
   header(buffer: Buffer, start: number, end: number): boolean {
-    if (this.#state !== 'header') throw unexpected(`a content header came where a ${this.#state} was due`)
+    if (this.#state !== 'header') throw this.#unexpected()
     const classId = buffer.readUInt16BE(start)
-    if (classId !== basicClassId)
-      throw unexpected(`expected content of class ${basicClassId}, not ${classId}`)
-    if (buffer.readUInt16BE(start + 2) !== 0) throw unexpected("the content header's weight is not 0")
+    const weight = buffer.readUInt16BE(start + 2)
+    if (weight !== 0) throw this.#unexpected()
+    if (classId !== this.#methodId >>> 16) throw expectedClass(this.#methodId, classId)
     this.bodyBytes = buffer.readUInt32BE(start + 4) * 4294967296 + buffer.readUInt32BE(start + 8)
     this.propertyBytes = Buffer.from(buffer.subarray(start + contentHeaderBytes, end))
     this.body = nothing
@@ -73,14 +79,12 @@ export class ContentReader {
   /**
    * Takes a body frame's payload. True when the content is complete.
    *
-   * Throws ProtocolError: 505 where none is due, 501 where it goes beyond the body's size.
+   * Throws ProtocolError (505) where none is due, or it goes beyond the body's size.
    */
   payload(buffer: Buffer, start: number, end: number): boolean {
-    if (this.#state !== 'body') throw unexpected(`a content body came where a ${this.#state} was due`)
+    if (this.#state !== 'body') throw this.#unexpected()
     const bytes = this.#receivedBytes + end - start
-    if (bytes > this.bodyBytes) {
-      throw new ProtocolError(501, `the content body has more than the ${this.bodyBytes} bytes announced`)
-    }
+    if (bytes > this.bodyBytes) throw this.#unexpected()
     if (!this.isTooLarge) this.#keep(buffer, start, end)
     this.#receivedBytes = bytes
     if (bytes < this.bodyBytes) return false
@@ -99,10 +103,12 @@ export class ContentReader {
     }
     buffer.copy(this.body, received, start, end)
   }
+
+  /** What came is not what was due. */
+  #unexpected(): ProtocolError {
+    if (this.#state === 'method') return expectedMethod()
+    return this.#state === 'header' ? expectedHeader(this.#methodId) : expectedBody(this.#methodId)
+  }
 }
 
 const nothing = Buffer.alloc(0)
-
-function unexpected(message: string): ProtocolError {
-  return new ProtocolError(505, message)
-}

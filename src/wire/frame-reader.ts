@@ -2,7 +2,6 @@
  * Cuts what a socket receives into frames, wherever the chunks are split. A frame that lies whole in a chunk is handed on in
  * place; only one that is split is gathered in a buffer, which grows with what has arrived and never with what was announced.
  */
-import { ProtocolError } from '../model/errors.ts'
 import {
   contentHeaderBytes,
   frameEnd,
@@ -11,6 +10,7 @@ import {
   frameType,
   protocolHeaderBytes,
 } from './frame.ts'
+import { badFrameEnd, frameTooLarge, unknownFrame } from './wire-errors.ts'
 
 /**
  * Where a reader's frames go. Buffers are only lent: they are valid during the call. What a sink throws comes out of `push`,
@@ -92,7 +92,7 @@ export class FrameReader {
     let at = from
     while (end - at >= frameHeaderBytes) {
       const size = chunk.readUInt32BE(at + 3)
-      this.#checkHeader(chunk[at] as number, size)
+      this.#checkSize(chunk[at] as number, size)
       const last = at + frameHeaderBytes + size
       if (last >= end) break
       this.#handOn(chunk, at, last)
@@ -115,7 +115,7 @@ export class FrameReader {
       if (this.#pendingBytes < frameHeaderBytes) return at
     }
     const size = this.#pending.readUInt32BE(3)
-    this.#checkHeader(this.#pending[0] as number, size)
+    this.#checkSize(this.#pending[0] as number, size)
     at = this.#gather(chunk, at, at + frameOverheadBytes + size - this.#pendingBytes)
     if (this.#pendingBytes < frameOverheadBytes + size) return at
     this.#pendingBytes = 0
@@ -146,52 +146,32 @@ export class FrameReader {
     return last
   }
 
-  /** What can be said before the payload is there. As RabbitMQ does, it forgives the 8 bytes that some clients forget. */
-  #checkHeader(type: number, size: number): void {
-    if (this.frameMaxBytes !== 0 && size > this.frameMaxBytes) throw tooLarge(type, size, this.frameMaxBytes)
-    if (type < frameType.method || (type > frameType.body && type !== frameType.heartbeat)) {
-      throw new ProtocolError(501, `there is no frame of type ${type}`)
+  /** Before the payload is there. As RabbitMQ does, it forgives the 8 bytes that some clients forget. */
+  #checkSize(type: number, size: number): void {
+    if (this.frameMaxBytes !== 0 && size > this.frameMaxBytes) {
+      throw frameTooLarge(type, size, this.frameMaxBytes)
     }
   }
 
   /** The frame that begins at `at` and whose end byte is at `last`. */
   #handOn(buffer: Buffer, at: number, last: number): void {
-    if (buffer[last] !== frameEnd) throw badEnd(buffer[at] as number, buffer[last] as number)
-    const channel = buffer.readUInt16BE(at + 1)
+    const type = buffer[at] as number
     const start = at + frameHeaderBytes
-    switch (buffer[at] as number) {
-      case frameType.method:
-        if (last - start < 4) throw wrongSize('method', last - start)
-        this.#sink.method(channel, buffer, start, last)
-        return
-      case frameType.header:
-        if (last - start < contentHeaderBytes) throw wrongSize('header', last - start)
-        this.#sink.header(channel, buffer, start, last)
-        return
-      case frameType.body:
-        this.#sink.body(channel, buffer, start, last)
-        return
-      default:
-        if (last > start) throw wrongSize('heartbeat', last - start)
-        this.#sink.heartbeat(channel)
+    if (buffer[last] !== frameEnd)
+      throw badFrameEnd(type, buffer.subarray(start, last), buffer[last] as number)
+    const channel = buffer.readUInt16BE(at + 1)
+    if (type === frameType.method && last - start >= 4) {
+      this.#sink.method(channel, buffer, start, last)
+    } else if (type === frameType.header && last - start >= contentHeaderBytes) {
+      this.#sink.header(channel, buffer, start, last)
+    } else if (type === frameType.body) {
+      this.#sink.body(channel, buffer, start, last)
+    } else if (type === frameType.heartbeat && last === start) {
+      this.#sink.heartbeat(channel)
+    } else {
+      throw unknownFrame(type, buffer.subarray(start, last))
     }
   }
 }
 
 const nothing = Buffer.alloc(0)
-
-function tooLarge(type: number, size: number, frameMaxBytes: number): ProtocolError {
-  const most = frameMaxBytes - frameOverheadBytes
-  return new ProtocolError(
-    501,
-    `a frame of type ${type} has ${size} bytes of payload, ${most} at most were agreed`,
-  )
-}
-
-function badEnd(type: number, end: number): ProtocolError {
-  return new ProtocolError(501, `a frame of type ${type} ends with ${end} instead of ${frameEnd}`)
-}
-
-function wrongSize(kind: string, bytes: number): ProtocolError {
-  return new ProtocolError(501, `no ${kind} frame has ${bytes} bytes of payload`)
-}

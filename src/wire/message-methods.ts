@@ -2,9 +2,9 @@
  * The methods that come with every message, read without making an object: each class here is filled anew by `read` and holds
  * what the last one said. One of each per connection is enough.
  */
-import { ProtocolError } from '../model/errors.ts'
 import { methodIds } from './methods.ts'
 import { ShortStringCache } from './short-string-cache.ts'
+import { undecodable } from './wire-errors.ts'
 
 /** basic.publish, read in place. */
 export class PublishReader {
@@ -29,7 +29,7 @@ export class PublishReader {
     const exchangeAt = start + 6
     const keyAt = exchangeAt < end ? exchangeAt + 1 + (buffer[exchangeAt] as number) : end
     const bitsAt = keyAt < end ? keyAt + 1 + (buffer[keyAt] as number) : end
-    if (bitsAt + 1 !== end) throw undecodable('basic.publish')
+    if (bitsAt + 1 !== end) throw undecodable(methodIds['basic.publish'], buffer.subarray(start + 4, end))
     this.exchange = this.#exchanges.read(buffer, exchangeAt)
     this.routingKey = this.#routingKeys.read(buffer, keyAt)
     const bits = buffer[bitsAt] as number
@@ -55,16 +55,12 @@ export class SettlementReader {
 
   /** @param start where class and method number are. Throws ProtocolError (501) where the payload has another length. */
   read(buffer: Buffer, start: number, end: number): void {
-    if (end - start !== 13) throw undecodable('basic.ack, nack or reject')
     const id = buffer.readUInt32BE(start)
+    if (end - start !== 13) throw undecodable(id, buffer.subarray(start + 4, end))
     const bits = buffer[start + 12] as number
     const isReject = id === methodIds['basic.reject']
     this.deliveryTag = buffer.readUInt32BE(start + 4) * 4294967296 + buffer.readUInt32BE(start + 8)
     this.multiple = !isReject && (bits & 1) !== 0
     this.requeue = isReject ? (bits & 1) !== 0 : id === methodIds['basic.nack'] && (bits & 2) !== 0
   }
-}
-
-function undecodable(what: string): ProtocolError {
-  return new ProtocolError(501, `cannot decode ${what}: its fields are not as long as its frame`)
 }

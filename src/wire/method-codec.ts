@@ -11,6 +11,7 @@ import type { FieldWriter } from '../model/field-writer.ts'
 import { methodNameOf } from './method.ts'
 import type { FieldTypes, Method, MethodName } from './method.ts'
 import { methodFields, methodIds } from './methods.ts'
+import { undecodable } from './wire-errors.ts'
 
 /** Class and method number in front of a method's payload, as `class << 16 | method`; see `methodIds`. */
 export function methodIdAt(buffer: Buffer, start: number): number {
@@ -20,22 +21,19 @@ export function methodIdAt(buffer: Buffer, start: number): number {
 /**
  * The method whose payload lies from `start` to `end`, class and method number in front. It shares no memory with the buffer.
  *
- * Throws ProtocolError: 501 where the fields end early or late or a short string is no UTF-8, 502 for a malformed table, 503 for
- * a method that does not exist.
+ * Throws ProtocolError: 501 where the fields end early or late or a short string is no UTF-8, 502 for a malformed table, 503
+ * for a method that does not exist (at the last two RabbitMQ drops the connection without a word).
  */
 export function decodeMethod(buffer: Buffer, start: number, end: number): Method {
-  if (end - start < 4) throw new ProtocolError(501, `a method has 4 bytes at least, this one ${end - start}`)
   const id = methodIdAt(buffer, start)
   const name = methodNameOf(id)
-  if (name === undefined) {
-    throw new ProtocolError(503, `there is no method ${id & 0xffff} in class ${id >>> 16}`, id)
-  }
+  if (name === undefined) throw new ProtocolError(503, 'unimplemented method', id)
   const reader = new FieldReader(buffer.subarray(start + 4, end))
   try {
     return decodeFields(reader, name)
   } catch (error) {
     if (error instanceof ProtocolError || !(error instanceof MillraceError)) throw error
-    throw new ProtocolError(501, `cannot decode ${name}: ${error.message}`, id)
+    throw undecodable(id, buffer.subarray(start + 4, end))
   }
 }
 
@@ -97,9 +95,9 @@ function decodeField(reader: FieldReader, field: Field, name: MethodName): Field
     case 'longlong':
       return reader.longLong()
     case 'shortstr': {
-      const text = reader.shortString()
-      if (reader.isFaithful(text)) return text
-      throw new ProtocolError(501, `${field.name} of ${name} is no UTF-8`, methodIds[name])
+      const text = reader.strictShortString()
+      if (text === undefined) throw new ProtocolError(501, 'Malformed UTF-8 in shortstr')
+      return text
     }
     case 'longstr':
       return reader.longBytes()
