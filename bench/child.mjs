@@ -53,7 +53,7 @@ async function main() {
   try {
     const scenario = (await import(pathToFileURL(file).href)).default
     const run = scenario.contestants[name] ?? scenario.phases[name]
-    const phase = (next, options) => runProcess(file, next, context, options)
+    const phase = (next, { kill, ...more } = {}) => runProcess(file, next, { ...context, ...more }, { kill })
     const result = await run({ ...context, phase })
     message = { peakMb: peakMemoryMb(), ...result }
   } catch (error) {

@@ -73,7 +73,7 @@ async function runScenario(name) {
         }
         try {
           const result = await inEmptyFolder((folder) =>
-            runProcess(file, contestant, { options, folder, urls: servers.urls }),
+            runProcess(file, contestant, { options, folder, urls: servers.urls, pids: servers.pids }),
           )
           ;(results[contestant] ??= []).push(result)
           console.log(`  round ${round}  ${contestant.padEnd(24)} ${JSON.stringify(result)}`)

@@ -11,6 +11,13 @@ export default {
 
     'millrace file': ({ options, folder }) => millraceLatency(`file:${folder}`, options),
 
+    /** `millrace serve`, with the same client as RabbitMQ. */
+    async 'millrace serve'({ options, folder }) {
+      const { withServe } = await import('./brokers.mjs')
+      const { rabbitmqLatency } = await import('./peers/rabbitmq.mjs')
+      return withServe(folder, (url) => rabbitmqLatency({ ...options, url }))
+    },
+
     async rabbitmq({ options, urls }) {
       const { rabbitmqLatency } = await import('./peers/rabbitmq.mjs')
       return rabbitmqLatency({ ...options, url: urls.rabbitmq })
@@ -27,6 +34,8 @@ export default {
       { of: 'millrace file', to, metric: 'p50 at 1000/s', atMost: 0.5 },
       { of: 'millrace file', to, metric: 'p99 at 1000/s', atMost: 1 },
     ]),
+    { of: 'millrace serve', to: 'rabbitmq', metric: 'p50 at 1000/s', atMost: 0.5 },
+    { of: 'millrace serve', to: 'rabbitmq', metric: 'p99 at 1000/s', atMost: 1 },
   ],
 }
 

@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,14 +13,15 @@ const starters = { redis: startRedis, rabbitmq: startRabbitMQ }
 
 /** `needs`: names of servers. What cannot be started is told in `missing`, by name. */
 export async function startServers(needs, work) {
-  const servers = { urls: {}, versions: {}, missing: {}, stop: () => stopAll(processes) }
+  const servers = { urls: {}, pids: {}, versions: {}, missing: {}, stop: () => stopAll(processes) }
   const processes = []
   for (const need of needs) {
     try {
       const folder = join(work, need)
       await mkdir(folder, { recursive: true })
-      const { url, version } = await starters[need](folder, processes)
+      const { url, version, pid } = await starters[need](folder, processes)
       servers.urls[need] = url
+      servers.pids[need] = pid
       servers.versions[need] = version
     } catch (error) {
       servers.missing[need] = error.message
@@ -73,7 +74,9 @@ async function startRabbitMQ(folder, processes) {
   const connection = await connect(url)
   const version = connection.connection.serverProperties.version
   await connection.close()
-  return { url, version }
+  // That of the Erlang machine: the script that was launched is its parent.
+  const pid = Number(await readFile(join(folder, 'pid'), 'latin1'))
+  return { url, version, pid }
 }
 
 /** In a process group of its own, for scripts that start others; the group is ended with us whatever happens. */
@@ -115,7 +118,7 @@ function find(program) {
   return join(folder, program)
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
