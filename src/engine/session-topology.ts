@@ -49,6 +49,11 @@ export class SessionTopology {
     this.#lastQueueName = ''
   }
 
+  /** '' where none was declared here. */
+  get lastQueueName(): string {
+    return this.#lastQueueName
+  }
+
   declareExchange(wanted: DeclareExchange): void {
     topology.declareExchange(this.#kernel, this.#vhost, { ...wanted, name: stripLineBreaks(wanted.name) })
   }

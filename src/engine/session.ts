@@ -75,10 +75,6 @@ export class Session {
     return this.#confirming
   }
 
-  get transactional(): boolean {
-    return this.#transaction !== undefined
-  }
-
   // --- exchanges and queues -----------------------------------------------------------------------------------
 
   declareExchange(wanted: DeclareExchange): void {
@@ -133,6 +129,11 @@ export class Session {
   /** The queue of that name ('' for the last one declared here). Throws NOT_FOUND, RESOURCE_LOCKED. */
   queue(name: string): Queue {
     return this.#topology.queue(name)
+  }
+
+  /** What an empty queue name stands for; '' where none was declared here. */
+  get lastQueueName(): string {
+    return this.#topology.lastQueueName
   }
 
   // --- publishing ---------------------------------------------------------------------------------------------

@@ -34,6 +34,14 @@ export class Unacked {
     return this.#count
   }
 
+  /** The lowest tag outstanding; 0 for none. */
+  get oldestTag(): number {
+    let oldest = this.#base === this.#end ? Infinity : this.#base
+    if (this.#stragglers !== undefined)
+      for (const tag of this.#stragglers.keys()) oldest = Math.min(oldest, tag)
+    return oldest === Infinity ? 0 : oldest
+  }
+
   /** Adds a delivery; its tag is above all that were added. */
   add(delivery: EngineDelivery): void {
     const tag = delivery.deliveryTag

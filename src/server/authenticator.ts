@@ -1,0 +1,62 @@
+/**
+ * Who may come in, and what they may do. The port of the server towards whoever keeps users: the connection asks it once
+ * at login and once at open, a channel for each name it sees for the first time.
+ */
+
+/** One of RabbitMQ's three permissions on a name (https://www.rabbitmq.com/docs/access-control). */
+export type Permission = 'configure' | 'write' | 'read'
+
+/** A user who has logged in. */
+export interface Account {
+  readonly name: string
+  /** May publish under another user's name in the property user-id. */
+  readonly impersonator: boolean
+}
+
+export interface Authenticator {
+  /** The account, or undefined where name or password is wrong. */
+  login(name: string, password: string): Account | undefined
+  /** The account of a peer that its certificate names (SASL EXTERNAL), or undefined. */
+  loginByCertificate(commonName: string): Account | undefined
+  /** Whether this account may log in from another machine. */
+  mayComeFromAfar(account: Account): boolean
+  /** Whether the account may enter the virtual host. */
+  mayEnter(account: Account, vhost: string): boolean
+  may(account: Account, vhost: string, permission: Permission, name: string): boolean
+  /** Topic permission: publishing to or binding a topic exchange with that routing key. */
+  mayRoute(account: Account, vhost: string, permission: 'write' | 'read', topic: TopicUse): boolean
+  /** Changes when an answer may have changed, so that channels may remember answers until then. */
+  readonly version: number
+}
+
+export interface TopicUse {
+  readonly exchange: string
+  readonly routingKey: string
+}
+
+/** The one user there is before others are made: may do everything, from this machine only. */
+export const guest = 'guest'
+
+/** Users by name and password, who may do everything. For tests, and until users are kept by the engine. */
+export function openAuthenticator(
+  users: Readonly<Record<string, string>> = { [guest]: guest },
+): Authenticator {
+  const accounts = new Map(
+    Object.entries(users).map(([name, password]) => [
+      name,
+      { account: { name, impersonator: false }, password },
+    ]),
+  )
+  return {
+    version: 0,
+    login: (name, password) => {
+      const known = accounts.get(name)
+      return known !== undefined && known.password === password ? known.account : undefined
+    },
+    loginByCertificate: (commonName) => accounts.get(commonName)?.account,
+    mayComeFromAfar: (account) => account.name !== guest,
+    mayEnter: () => true,
+    may: () => true,
+    mayRoute: () => true,
+  }
+}

@@ -1,0 +1,106 @@
+/** The class basic but for publish: qos, consume, cancel, get, and the settling of deliveries. */
+import { stripLineBreaks } from '../model/names.ts'
+import type { MethodOf } from '../wire/method.ts'
+import type { Handlers } from './channel-methods.ts'
+import type { Channel } from './channel.ts'
+import { replyToName } from './direct-reply-to.ts'
+import { notAllowed, notImplemented, preconditionFailed } from './refusal.ts'
+
+export const basicMethods: Handlers = {
+  'basic.qos': (channel, { prefetchSize, prefetchCount, global }) => {
+    if (prefetchSize !== 0) throw notImplemented(`prefetch_size!=0 (${prefetchSize})`)
+    channel.session.qos({ prefetchCount, global })
+    channel.connection.changed()
+    channel.reply({ type: 'basic.qos-ok' })
+  },
+  'basic.consume': consume,
+  'basic.cancel': cancel,
+  'basic.get': (channel, method) => {
+    channel.access.checkQueue('read', method.queue === '' ? channel.session.lastQueueName : method.queue)
+    get(channel, method)
+  },
+  'basic.nack': (channel, { deliveryTag, multiple, requeue }) => {
+    channel.session.nack(deliveryTag, { multiple, requeue }, channel.connection.nowMs)
+    channel.connection.changed()
+  },
+  'basic.reject': (channel, { deliveryTag, requeue }) => {
+    channel.session.reject(deliveryTag, { requeue }, channel.connection.nowMs)
+    channel.connection.changed()
+  },
+  'basic.recover': (channel, { requeue }) => {
+    recover(channel, requeue)
+    channel.reply({ type: 'basic.recover-ok' })
+  },
+  'basic.recover-async': (channel, { requeue }) => recover(channel, requeue),
+}
+
+function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
+  const { session, connection } = channel
+  const { noAck, exclusive, nowait } = method
+  const name = stripLineBreaks(method.queue)
+  if (name === replyToName) return consumeReplies(channel, method)
+  if (method.consumerTag !== '' && method.consumerTag === channel.replyConsumerTag)
+    throw tagInUse(method.consumerTag)
+  channel.access.checkQueue('read', name === '' ? session.lastQueueName : name)
+  const consumerTag = session.consume(
+    { queue: name, tag: method.consumerTag, noAck, exclusive, arguments: method.arguments },
+    connection.nowMs,
+  )
+  connection.changed()
+  channel.reply({ type: 'basic.consume-ok', consumerTag }, nowait)
+}
+
+function consumeReplies(channel: Channel, method: MethodOf<'basic.consume'>): void {
+  const { session, connection } = channel
+  if (channel.replyConsumerTag !== undefined) throw preconditionFailed('reply consumer already set')
+  if (!method.noAck) throw preconditionFailed('reply consumer cannot acknowledge')
+  const tag = method.consumerTag
+  if (session.consumers.has(tag)) throw tagInUse(tag)
+  channel.replyAddress = connection.server.replyAddresses.add(channel)
+  const consumerTag = tag === '' ? `amq.ctag-${channel.replyAddress.slice(replyToName.length + 1)}` : tag
+  channel.replyConsumerTag = consumerTag
+  channel.reply({ type: 'basic.consume-ok', consumerTag }, method.nowait)
+}
+
+function cancel(channel: Channel, { consumerTag, nowait }: MethodOf<'basic.cancel'>): void {
+  const { session, connection } = channel
+  if (consumerTag === channel.replyConsumerTag) {
+    if (channel.replyAddress !== undefined) connection.server.replyAddresses.remove(channel.replyAddress)
+    channel.replyAddress = undefined
+    channel.replyConsumerTag = undefined
+  } else {
+    session.cancel(consumerTag, connection.nowMs)
+    connection.changed()
+  }
+  channel.reply({ type: 'basic.cancel-ok', consumerTag }, nowait)
+}
+
+function get(channel: Channel, method: MethodOf<'basic.get'>): void {
+  const { session, connection } = channel
+  const { broker } = connection.server
+  const name = stripLineBreaks(method.queue)
+  const got = session.get({ queue: name, noAck: method.noAck }, connection.nowMs)
+  connection.changed()
+  if (got !== undefined) {
+    const { delivery, messageCount } = got
+    broker.delivered(delivery.entry)
+    const { output } = connection
+    const { deliveryTag, redelivered, entry } = delivery
+    output.writer.getOk(channel.number, deliveryTag, redelivered, messageCount, entry.message)
+    output.touch()
+  } else if (session.queue(name).isReading && !session.queue(name).paused) {
+    channel.wait(broker.nextTurn(), () => get(channel, method))
+  } else {
+    channel.reply({ type: 'basic.get-empty' })
+  }
+}
+
+function recover(channel: Channel, requeue: boolean): void {
+  if (!requeue) throw notImplemented('requeue=false')
+  channel.session.recover({ requeue }, channel.connection.nowMs)
+  channel.connection.changed()
+}
+
+function tagInUse(tag: string): Error {
+  return notAllowed(`attempt to reuse consumer tag '${tag}'`)
+}

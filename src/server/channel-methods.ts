@@ -1,0 +1,42 @@
+/** The methods of a channel by name; each class has a file of its own. */
+import type { Method, MethodName, MethodOf } from '../wire/method.ts'
+import { basicMethods } from './channel-basic.ts'
+import type { Channel } from './channel.ts'
+import { exchangeMethods } from './channel-exchange.ts'
+import { queueMethods } from './channel-queue.ts'
+import { transactionMethods } from './channel-transaction.ts'
+import { channelError, commandInvalid, notImplemented } from './refusal.ts'
+
+/** What handles some of the methods. A refusal is thrown. */
+export type Handlers = { readonly [Name in MethodName]?: (channel: Channel, method: MethodOf<Name>) => void }
+
+const channelMethods: Handlers = {
+  'channel.open': () => {
+    throw channelError("second 'channel.open' seen")
+  },
+  'channel.close': (channel) => {
+    channel.close()
+    channel.send({ type: 'channel.close-ok' })
+  },
+  'channel.flow': (channel, { active }) => {
+    if (!active) throw notImplemented('active=false')
+    channel.reply({ type: 'channel.flow-ok', active: true })
+  },
+  // A leftover of AMQP 0-8 that old clients still ask for.
+  'access.request': (channel) => channel.reply({ type: 'access.request-ok', ticket: 1 }),
+}
+
+const handlers: Handlers = {
+  ...channelMethods,
+  ...exchangeMethods,
+  ...queueMethods,
+  ...basicMethods,
+  ...transactionMethods,
+}
+
+/** Handles any method of a channel but basic.publish and basic.ack, which have ways of their own. */
+export function handleMethod(channel: Channel, method: Method): void {
+  const handler = handlers[method.type] as ((channel: Channel, method: Method) => void) | undefined
+  if (handler === undefined) throw commandInvalid('unimplemented method')
+  handler(channel, method)
+}

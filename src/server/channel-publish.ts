@@ -1,0 +1,101 @@
+/**
+ * basic.publish: the hot path. Exchange and routing key are those of the message before unless their bytes differ, so
+ * are the terms of its properties; the body is copied once, out of the socket's chunk.
+ */
+import { Message } from '../model/message.ts'
+import { ProtocolError } from '../model/errors.ts'
+import { ContentReader } from '../wire/content-reader.ts'
+import { contentHeaderBytes } from '../wire/frame.ts'
+import { PublishReader } from '../wire/message-methods.ts'
+import { methodIds, replyCodes } from '../wire/methods.ts'
+import type { Channel } from './channel.ts'
+import { isReplyAddress, replyToName } from './direct-reply-to.ts'
+import { PublishTermsReader } from './publish-terms.ts'
+import type { PublishTerms } from './publish-terms.ts'
+import { notImplemented, preconditionFailed } from './refusal.ts'
+
+export class ChannelPublish {
+  readonly #channel: Channel
+  readonly #content: ContentReader
+  readonly #method = new PublishReader()
+  readonly #termsReader = new PublishTermsReader()
+  #terms: PublishTerms | undefined
+  readonly #messageBytes: number
+
+  constructor(channel: Channel, limits: { messageBytes: number }) {
+    this.#channel = channel
+    this.#messageBytes = limits.messageBytes
+    this.#content = new ContentReader({ maximumBodyBytes: limits.messageBytes })
+    this.#terms = undefined
+  }
+
+  /** Throws where the content of the message before is not complete. */
+  checkMethod(): void {
+    this.#content.checkMethod()
+  }
+
+  method(buffer: Buffer, start: number, end: number): void {
+    this.#method.read(buffer, start, end)
+    this.#content.expect()
+  }
+
+  header(buffer: Buffer, start: number, end: number): void {
+    const complete = this.#content.header(buffer, start, end)
+    this.#terms = this.#termsReader.read(buffer, start + contentHeaderBytes, end)
+    if (complete) this.#publish()
+  }
+
+  body(buffer: Buffer, start: number, end: number): void {
+    if (this.#content.payload(buffer, start, end)) this.#publish()
+  }
+
+  /** In RabbitMQ's order of checks. */
+  #publish(): void {
+    const channel = this.#channel
+    const { exchange, routingKey, mandatory } = this.#method
+    const { body } = this.#content
+    if (this.#method.immediate) throw notImplemented('immediate=true')
+    const bytes = this.#content.bodyBytes
+    if (bytes > this.#messageBytes) {
+      throw preconditionFailed(
+        `message size ${bytes} is larger than configured max size ${this.#messageBytes}`,
+      )
+    }
+    const terms = this.#terms
+    if (terms === undefined) {
+      const what = 'the content header holds no property list'
+      throw new ProtocolError(replyCodes.SYNTAX_ERROR, what, methodIds['basic.publish'])
+    }
+    channel.access.checkPublish(exchange)
+    if (terms.needsLook) this.#look(terms)
+    const propertyBytes = terms.replyTo === replyToName ? this.#withAddress(terms) : terms.propertyBytes
+    const message = Message.ofBytes(exchange, routingKey, propertyBytes, body)
+    if (exchange === '' && isReplyAddress(routingKey)) channel.publishReply(message, mandatory)
+    else channel.publish(message, mandatory ? terms.mandatory : terms.extras)
+  }
+
+  /** What most messages do not have. */
+  #look(terms: PublishTerms): void {
+    const { account } = this.#channel.access
+    if (terms.userId !== '' && terms.userId !== account.name && !account.impersonator) {
+      throw preconditionFailed(
+        `user_id property set to '${terms.userId}' but authenticated user was '${account.name}'`,
+      )
+    }
+    if (terms.refusal !== undefined) throw terms.refusal
+  }
+
+  /** The properties with the channel's address in the place of the pseudo-queue's name. */
+  #withAddress(terms: PublishTerms): Buffer {
+    const address = this.#channel.replyAddress
+    if (address === undefined) throw preconditionFailed('fast reply consumer does not exist')
+    const { propertyBytes, replyToAt } = terms
+    const text = Buffer.from(address)
+    return Buffer.concat([
+      propertyBytes.subarray(0, replyToAt),
+      Buffer.of(text.length),
+      text,
+      propertyBytes.subarray(replyToAt + 1 + terms.replyTo.length),
+    ])
+  }
+}

@@ -1,0 +1,86 @@
+/** The class queue: declare, bind, unbind, purge, delete. */
+import { stripLineBreaks } from '../model/names.ts'
+import { MillraceError } from '../model/errors.ts'
+import type { MethodOf } from '../wire/method.ts'
+import type { Handlers } from './channel-methods.ts'
+import type { Channel } from './channel.ts'
+import { isReplyTo, replyToName } from './direct-reply-to.ts'
+
+export const queueMethods: Handlers = {
+  'queue.declare': declare,
+  'queue.bind': (channel, method) => {
+    checkBinding(channel, method)
+    channel.session.bindQueue(method)
+    channel.replyWhenDurable({ type: 'queue.bind-ok' }, method.nowait)
+  },
+  'queue.unbind': (channel, method) => {
+    checkBinding(channel, method)
+    channel.session.unbindQueue(method)
+    channel.replyWhenDurable({ type: 'queue.unbind-ok' })
+  },
+  'queue.purge': (channel, { queue, nowait }) => {
+    channel.access.checkQueue('read', queueName(channel, queue))
+    const messageCount = channel.session.purgeQueue(queue)
+    channel.replyWhenDurable({ type: 'queue.purge-ok', messageCount }, nowait)
+  },
+  'queue.delete': (channel, { queue, ifUnused, ifEmpty, nowait }) => {
+    channel.access.checkQueue('configure', queueName(channel, queue))
+    const messageCount = channel.session.deleteQueue(queue, { ifUnused, ifEmpty })
+    channel.replyWhenDurable({ type: 'queue.delete-ok', messageCount }, nowait)
+  },
+}
+
+function declare(channel: Channel, method: MethodOf<'queue.declare'>): void {
+  const { session, connection } = channel
+  const { nowait } = method
+  const name = stripLineBreaks(method.queue)
+  if (isReplyTo(name)) return declareReplyTo(channel, name, nowait)
+  if (method.passive) {
+    const { messageCount, consumerCount, name: queue } = session.checkQueue(name, connection.nowMs)
+    channel.reply({ type: 'queue.declare-ok', queue, messageCount, consumerCount }, nowait)
+    return
+  }
+  channel.access.checkQueue('configure', name)
+  const deadLetterExchange = method.arguments['x-dead-letter-exchange']
+  if (typeof deadLetterExchange === 'string') {
+    channel.access.checkQueue('read', name)
+    channel.access.checkExchange('write', deadLetterExchange)
+  }
+  const declared = session.declareQueue(
+    {
+      name,
+      durable: method.durable,
+      exclusive: method.exclusive,
+      autoDelete: method.autoDelete,
+      arguments: method.arguments,
+    },
+    connection.nowMs,
+  )
+  const { messageCount, consumerCount, name: queue } = declared
+  channel.replyWhenDurable({ type: 'queue.declare-ok', queue, messageCount, consumerCount }, nowait)
+}
+
+/** The pseudo-queue is always there, an address as long as its requester is: so a replier can ask. */
+function declareReplyTo(channel: Channel, queue: string, nowait: boolean): void {
+  if (queue !== replyToName && !channel.connection.server.replyAddresses.has(queue)) {
+    throw new MillraceError('NOT_FOUND', `no queue '${queue}' in vhost '${channel.session.vhost.name}'`)
+  }
+  channel.reply({ type: 'queue.declare-ok', queue, messageCount: 0, consumerCount: 1 }, nowait)
+}
+
+function checkBinding(
+  channel: Channel,
+  method: { queue: string; exchange: string; routingKey: string },
+): void {
+  const { queue, exchange, routingKey } = method
+  channel.access.checkQueue('write', queueName(channel, queue))
+  channel.access.checkExchange('read', exchange)
+  if (channel.session.vhost.exchanges.get(exchange)?.kind === 'topic') {
+    channel.access.checkTopic('read', exchange, routingKey)
+  }
+}
+
+/** The name that permissions are asked for; the engine finds the queue itself. */
+function queueName(channel: Channel, name: string): string {
+  return name === '' ? channel.session.lastQueueName : stripLineBreaks(name)
+}

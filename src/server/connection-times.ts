@@ -1,0 +1,107 @@
+/**
+ * What time does to one connection: the handshake takes too long, heartbeats are sent and awaited, a peer takes nothing of
+ * what is written for it, close-ok does not come, a delivery is held too long. All of it is looked at when the server's timer
+ * wheel comes by.
+ */
+import type { Connection } from './connection.ts'
+import type { WheelTask } from './timer-wheel.ts'
+
+/** How often a connection without heartbeats is looked at. */
+const idleLookMs = 15_000
+
+/** A peer may miss one heartbeat; after two the connection is dead (section 4.2.7). */
+const missedHeartbeats = 2
+
+export class ConnectionTimes implements WheelTask {
+  slot = -1
+  readonly openedAtMs: number
+  readonly #connection: Connection
+  #receivedAtMs: number
+  /** When the state that it is in must have ended; Infinity for running. */
+  #deadlineMs: number
+  #stuckSinceMs = 0
+  #lastWrites = -1
+  #timeoutsLookedAtMs = 0
+
+  constructor(connection: Connection, nowMs: number) {
+    const { limits, wheel } = connection.server
+    this.#connection = connection
+    this.openedAtMs = nowMs
+    this.#receivedAtMs = nowMs
+    this.#deadlineMs = nowMs + limits.handshakeTimeoutMs
+    wheel.add(this, this.#deadlineMs)
+  }
+
+  received(nowMs: number): void {
+    this.#receivedAtMs = nowMs
+  }
+
+  /** The handshake is over. */
+  opened(nowMs: number): void {
+    this.#deadlineMs = Infinity
+    this.#timeoutsLookedAtMs = nowMs
+    this.#connection.server.wheel.add(this, nowMs + this.#lookMs())
+  }
+
+  /** The end has begun. @param told the peer has been told, or has said so itself */
+  closing(nowMs: number, told: boolean): void {
+    const { limits, wheel } = this.#connection.server
+    this.#deadlineMs = nowMs + (told ? limits.closeTimeoutMs : limits.refusedLoginDelayMs)
+    wheel.add(this, this.#deadlineMs)
+  }
+
+  due(nowMs: number): number {
+    const connection = this.#connection
+    if (connection.state === 'closed') return Infinity
+    if (nowMs >= this.#deadlineMs) return this.#destroy('too slow', { state: connection.state })
+    if (this.#deadlineMs !== Infinity) return this.#deadlineMs
+    const silentMs = this.#lookMs()
+    const { heartbeatSeconds } = connection.tuned
+    if (heartbeatSeconds > 0) {
+      // A socket that is not read hears nothing.
+      const deadMs = missedHeartbeats * heartbeatSeconds * 1000
+      if (!connection.paused && nowMs - this.#receivedAtMs > deadMs) {
+        return this.#destroy('missed heartbeats', { heartbeatSeconds })
+      }
+      if (!connection.output.takeActivity()) {
+        connection.output.writer.heartbeat()
+        connection.output.touch()
+      }
+    }
+    if (this.#isStuck(nowMs)) return this.#destroy('the peer does not read')
+    this.#lookAtConsumers(nowMs)
+    return nowMs + silentMs
+  }
+
+  #lookMs(): number {
+    const { heartbeatSeconds } = this.#connection.tuned
+    return heartbeatSeconds === 0 ? idleLookMs : Math.min(idleLookMs, heartbeatSeconds * 500)
+  }
+
+  #isStuck(nowMs: number): boolean {
+    const { writes, waitingBytes } = this.#connection.output.progress()
+    if (waitingBytes === 0 || writes !== this.#lastWrites) {
+      this.#lastWrites = writes
+      this.#stuckSinceMs = nowMs
+      return false
+    }
+    return nowMs - this.#stuckSinceMs >= this.#connection.server.limits.stuckWriteTimeoutMs
+  }
+
+  #lookAtConsumers(nowMs: number): void {
+    const { consumerTimeoutMs } = this.#connection.server.limits
+    if (consumerTimeoutMs === 0) return
+    if (nowMs - this.#timeoutsLookedAtMs < consumerTimeoutMs / 30) return
+    this.#timeoutsLookedAtMs = nowMs
+    for (const channel of this.#connection.channels.values())
+      channel.checkConsumerTimeout(nowMs, consumerTimeoutMs)
+    this.#connection.inputHandled()
+  }
+
+  #destroy(why: string, fields: Record<string, string | number> = {}): number {
+    const { id, peer, server } = this.#connection
+    server.log.warn('connection ended', { id, peer: peer.name, why, ...fields })
+    this.#connection.destroy()
+    return Infinity
+  }
+}

@@ -1,0 +1,45 @@
+/** Every bound of the server, by name. What reaches one is refused, waits, or loses its connection; the comment says which. */
+export interface ServerLimits {
+  /** Connections at once over all listeners; one more is closed as soon as it is accepted. */
+  readonly connections: number
+  /** Channels of one connection, offered in connection.tune (RabbitMQ's default is 2047); 530 beyond what was agreed. */
+  readonly channels: number
+  /** Largest frame in bytes, offered in connection.tune; 501 beyond what was agreed. From 4096. */
+  readonly frameBytes: number
+  /** Largest message body in bytes; 406 as in RabbitMQ. */
+  readonly messageBytes: number
+  /** Seconds between heartbeats, offered in connection.tune; 0 for none. */
+  readonly heartbeatSeconds: number
+  /** From the first byte to connection.open-ok; then the socket is closed. */
+  readonly handshakeTimeoutMs: number
+  /** How long connection.close-ok, and the last bytes of a graceful stop, are waited for. */
+  readonly closeTimeoutMs: number
+  /** Before a refused login is told, so that guessing passwords is slow. */
+  readonly refusedLoginDelayMs: number
+  /** A delivery that is not acknowledged for so long closes its channel with 406; 0 for never (RabbitMQ: 30 minutes). */
+  readonly consumerTimeoutMs: number
+  /** A peer that takes none of the bytes waiting for it for so long loses its connection. */
+  readonly stuckWriteTimeoutMs: number
+  /** Bytes waiting for one socket at which deliveries to it stop; they go on when it has drained. */
+  readonly outputBytes: number
+  /** Bytes of replies, beyond deliveries, waiting for one socket at which it is no longer read. */
+  readonly replyBytes: number
+  /** Bytes of frames set aside for channels that wait (for the disk, for a page) at which the socket is no longer read. */
+  readonly deferredBytes: number
+}
+
+export const defaultServerLimits: ServerLimits = Object.freeze({
+  connections: 65_536,
+  channels: 2047,
+  frameBytes: 131_072,
+  messageBytes: 128 * 1024 * 1024,
+  heartbeatSeconds: 60,
+  handshakeTimeoutMs: 10_000,
+  closeTimeoutMs: 5_000,
+  refusedLoginDelayMs: 1_000,
+  consumerTimeoutMs: 30 * 60_000,
+  stuckWriteTimeoutMs: 60_000,
+  outputBytes: 4 * 1024 * 1024,
+  replyBytes: 8 * 1024 * 1024,
+  deferredBytes: 256 * 1024,
+})

@@ -1,0 +1,139 @@
+/**
+ * `startBroker()`: the whole broker inside this process, for a program or a test.
+ *
+ * ```ts
+ * import { startBroker } from 'millrace/server'
+ *
+ * await using broker = await startBroker({ port: 0 })   // no data = memory; port 0 = any free one
+ * const connection = await amqplib.connect(broker.url)  // any AMQP 0-9-1 client
+ * ```
+ */
+import { resolve } from 'node:path'
+import type { TlsOptions } from 'node:tls'
+import type { Broker } from '../broker/broker.ts'
+import { openBroker } from '../broker/open-broker.ts'
+import type { OpenBrokerOptions } from '../broker/open-broker.ts'
+import { guest, openAuthenticator } from './authenticator.ts'
+import type { ServerLimits } from './limits.ts'
+import { Listener } from './listener.ts'
+import type { ListenOptions } from './listener.ts'
+import type { Log } from './log.ts'
+import { Server } from './server.ts'
+import { version } from './version.ts'
+
+export interface BrokerOptions {
+  /** The data folder; none for memory only. */
+  readonly data?: string
+  /** Default 5672 (5671 with TLS); 0 for any free one. */
+  readonly port?: number
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** Passwords by user name; default guest with guest, who may come from this machine only. */
+  readonly users?: Readonly<Record<string, string>>
+  /** Virtual hosts to be there, besides `/`. */
+  readonly vhosts?: readonly string[]
+  /** Serves TLS on the port, instead of plain AMQP. */
+  readonly tls?: TlsOptions
+  /** A UNIX socket (a named pipe on Windows) to listen on too. */
+  readonly socketPath?: string
+  /** Connections begin with a PROXY header, version 1 or 2. */
+  readonly proxyProtocol?: boolean
+  readonly limits?: Partial<ServerLimits>
+  readonly engine?: Pick<OpenBrokerOptions, 'store' | 'limits'>
+  /** Says nothing by default. */
+  readonly log?: Log
+}
+
+/** A broker that runs in this process. */
+export interface RunningBroker extends AsyncDisposable {
+  /** `amqp://guest:guest@127.0.0.1:43121`, with the first user. */
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  readonly socketPath: string | undefined
+  /** Rejects never; resolves with the error where the store has failed, after which nothing more is promised. */
+  readonly failed: Promise<Error>
+  /** What an operator should know of the opening: quarantined files, lost messages. */
+  readonly warnings: readonly string[]
+  readonly server: Server
+  readonly broker: Broker
+  /** Tells every peer (320), stores everything, lets go of port and folder. Idempotent. */
+  close(): Promise<void>
+}
+
+const defaultPort = 5672
+const defaultTlsPort = 5671
+
+/**
+ * Resolves when it listens, with everything recovered.
+ *
+ * Throws StoreError (DIRECTORY_LOCKED and others of the folder), and what the system says of a port that is taken.
+ */
+export async function startBroker(options: BrokerOptions = {}): Promise<RunningBroker> {
+  const broker = await openBroker({
+    ...(options.data !== undefined && { folder: resolve(options.data) }),
+    ...options.engine,
+  })
+  try {
+    return await serve(broker, options)
+  } catch (error) {
+    await broker.close()
+    throw error
+  }
+}
+
+async function serve(broker: Broker, options: BrokerOptions): Promise<RunningBroker> {
+  for (const vhost of ['/', ...(options.vhosts ?? [])]) broker.ensureVhost(vhost)
+  const users = options.users ?? { [guest]: guest }
+  const server = new Server({
+    broker,
+    authenticator: openAuthenticator(users),
+    version,
+    ...(options.limits !== undefined && { limits: options.limits }),
+    ...(options.log !== undefined && { log: options.log }),
+  })
+  const listener = await listen(server, options)
+  const failed = new Promise<Error>((tell) => broker.events.on('failed', tell))
+  let closed: Promise<void> | undefined
+  const close = (): Promise<void> => (closed ??= server.close().then(() => broker.close()))
+  const [user = guest, password = ''] = Object.entries(users)[0] ?? []
+  const scheme = options.tls === undefined ? 'amqp' : 'amqps'
+  const host = listener.host
+  return {
+    url: `${scheme}://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${urlHost(host)}:${listener.port}`,
+    host,
+    port: listener.port,
+    socketPath: options.socketPath,
+    failed,
+    warnings: broker.warnings,
+    server,
+    broker,
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+async function listen(server: Server, options: BrokerOptions): Promise<Listener> {
+  const { host = '127.0.0.1', tls, socketPath, proxyProtocol = false } = options
+  const settings: ListenOptions = {
+    host,
+    port: options.port ?? (tls === undefined ? defaultPort : defaultTlsPort),
+    proxyProtocol,
+    ...(tls !== undefined && { tls }),
+  }
+  try {
+    const listener = await Listener.open(server, settings)
+    if (socketPath !== undefined) await Listener.open(server, { path: socketPath })
+    return listener
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+}
+
+/** An address that stands for all of this machine's is no address to connect to. */
+function urlHost(address: string): string {
+  if (address === '0.0.0.0') return '127.0.0.1'
+  if (address === '::') return '[::1]'
+  return address.includes(':') ? `[${address}]` : address
+}

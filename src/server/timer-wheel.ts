@@ -1,0 +1,89 @@
+/**
+ * One timer for all connections: each stands in the slot of the second in which it wants to be looked at. Ten thousand
+ * connections cost one waking a tick, and setting a connection's time again costs nothing.
+ */
+export interface WheelTask {
+  /** Where it stands, for the wheel: -1 for nowhere. */
+  slot: number
+  /** Looks at what is due; gives the time at which it wants to be looked at next, Infinity for never. */
+  due(nowMs: number): number
+}
+
+const slotCount = 512
+
+export class TimerWheel {
+  readonly #tickMs: number
+  readonly #nowMs: () => number
+  readonly #slots: (Map<WheelTask, number> | undefined)[]
+  #size = 0
+  #tick: number
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param tickMs how exact it is; a task is late by up to that much */
+  constructor(tickMs: number, nowMs: () => number) {
+    this.#tickMs = tickMs
+    this.#nowMs = nowMs
+    this.#slots = Array.from({ length: slotCount }, () => undefined)
+    this.#tick = Math.floor(nowMs() / tickMs)
+  }
+
+  /** Tasks that stand in it. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** A task stands in it once: added again, it stands at the new time. */
+  add(task: WheelTask, atMs: number): void {
+    this.remove(task)
+    if (atMs === Infinity) return
+    if (this.#timer === undefined) {
+      this.#tick = Math.floor(this.#nowMs() / this.#tickMs)
+      this.#timer = setInterval(() => this.turn(this.#nowMs()), this.#tickMs)
+      this.#timer.unref()
+    }
+    const tick = Math.max(this.#tick + 1, Math.ceil(atMs / this.#tickMs))
+    task.slot = tick % slotCount
+    const slot = (this.#slots[task.slot] ??= new Map())
+    slot.set(task, tick)
+    this.#size += 1
+  }
+
+  remove(task: WheelTask): void {
+    if (task.slot === -1) return
+    if (this.#slots[task.slot]?.delete(task)) this.#size -= 1
+    task.slot = -1
+  }
+
+  /** Looks at what is due by now. Also for tests. */
+  turn(nowMs: number): void {
+    const now = Math.floor(nowMs / this.#tickMs)
+    // After a long stop of the process each slot is looked at once.
+    if (now - this.#tick > slotCount) this.#tick = now - slotCount
+    while (this.#tick < now) {
+      this.#tick += 1
+      this.#look(this.#tick, nowMs)
+    }
+    if (this.#size === 0) this.close()
+  }
+
+  /** Stops the timer; `add` starts it again. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #look(tick: number, nowMs: number): void {
+    const index = tick % slotCount
+    const slot = this.#slots[index]
+    if (slot === undefined) return
+    this.#slots[index] = undefined
+    for (const [task, at] of slot) {
+      // Taken away by the one before it.
+      if (task.slot !== index) continue
+      task.slot = -1
+      this.#size -= 1
+      // Further ahead than the wheel goes round.
+      this.add(task, at > tick ? at * this.#tickMs : task.due(nowMs))
+    }
+  }
+}
