@@ -55,6 +55,11 @@ export class FrameReader {
     this.#pendingBytes = 0
   }
 
+  /** Memory held for a frame of which more is to come: about what has arrived of it. */
+  get heldBytes(): number {
+    return this.#pending.length
+  }
+
   /**
    * Hands on every frame that this chunk completes. The chunk's memory may be used again afterwards.
    *
@@ -81,7 +86,10 @@ export class FrameReader {
 
   #read(chunk: Buffer): void {
     let at = 0
-    if (this.#expectsProtocolHeader) at = this.#readProtocolHeader(chunk)
+    if (this.#expectsProtocolHeader) {
+      at = this.#readProtocolHeader(chunk)
+      if (this.#expectsProtocolHeader) return
+    }
     if (this.#pendingBytes > 0) at = this.#readSplit(chunk, at)
     this.#readWhole(chunk, at)
   }
