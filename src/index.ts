@@ -84,13 +84,15 @@ export type {
 } from './client/exchange.ts'
 export type { Job } from './client/job.ts'
 export type { ConsumeSettings, Messages } from './client/messages.ts'
-export type { Queue, QueueReport, Sent } from './client/queue.ts'
+export type { BindOptions, Queue, QueueReport, Sent } from './client/queue.ts'
 export type { QueueOptions, RetryOptions } from './client/queue-options.ts'
 export type { RequestOptions } from './client/requests.ts'
 export type { StandardSchema } from './client/schema.ts'
 export type { SendOptions } from './client/send-options.ts'
-export { NonRetryableError } from './client/worker.ts'
-export type { Handler, Worker, WorkerEvents, WorkOptions } from './client/worker.ts'
+export type { WaitOptions } from './client/wait.ts'
+export { NonRetryableError } from './client/handler-error.ts'
+export type { Handler, WorkOptions } from './client/work-options.ts'
+export type { Worker, WorkerEvents } from './client/worker.ts'
 export type * from './client/driver.ts'
 export {
   ClosedError,

@@ -2,22 +2,22 @@
 import { decodeBody } from './codec.ts'
 import type { BrowsedMessage, Driver } from './driver.ts'
 import type { FieldTable } from '../model/field-table.ts'
-import { isInteger, isOneOf, isSignal } from './options.ts'
+import { isInteger, isOneOf } from './options.ts'
 import type { Check } from './options.ts'
-import { abortError } from './outbox.ts'
+import { unlessAborted, waitChecks } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
 
-export interface BrowseSettings {
+export interface BrowseSettings extends WaitOptions {
   /** Which messages (default 'ready'). */
   readonly state?: 'ready' | 'delayed' | 'unacked' | 'dead'
   /** How many at most, 1 to 1,000,000 (default 50). */
   readonly limit?: number
-  readonly signal?: AbortSignal
 }
 
 export const browseChecks: Readonly<Record<string, Check>> = {
   state: isOneOf('ready', 'delayed', 'unacked', 'dead'),
   limit: isInteger(1, 1_000_000),
-  signal: isSignal,
+  ...waitChecks,
 }
 
 const pageSize = 1_000
@@ -82,12 +82,12 @@ export async function browse(
   const found: BrowsedJob[] = []
   let cursor: string | undefined
   do {
-    if (settings.signal?.aborted === true) throw abortError(settings.signal)
-    const page = await driver.browse(queue, {
+    const options = {
       state,
       limit: Math.min(limit - found.length, pageSize),
       ...(cursor !== undefined && { cursor }),
-    })
+    }
+    const page = await unlessAborted(settings.signal, () => driver.browse(queue, options))
     for (const message of page.messages) found.push(new BrowsedJob(message))
     cursor = page.next
   } while (cursor !== undefined && found.length < limit)

@@ -10,18 +10,21 @@ import { Exchange, exchangeChecks } from './exchange.ts'
 import type { ExchangeOptions } from './exchange.ts'
 import { closedError } from './link.ts'
 import type { Closable, Link } from './link.ts'
-import { checkOptions, isDuration, isFunction, isInteger, isOneOf, isSignal } from './options.ts'
+import { checkOptions, isDuration, isFunction, isInteger, isOneOf } from './options.ts'
 import { Outbox } from './outbox.ts'
 import { Queue } from './queue.ts'
 import { queueChecks } from './queue-options.ts'
 import type { QueueOptions } from './queue-options.ts'
 import { Requests } from './requests.ts'
-import { after } from './timer.ts'
+import { within } from './timer.ts'
 import type { RequestOptions } from './requests.ts'
-import { workChecks } from './worker.ts'
-import type { Handler, WorkOptions, Worker } from './worker.ts'
+import { unlessAborted, untilAborted, waitChecks } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
+import { workChecks } from './work-options.ts'
+import type { Handler, WorkOptions } from './work-options.ts'
+import type { Worker } from './worker.ts'
 
-export interface CloseOptions {
+export interface CloseOptions extends WaitOptions {
   /**
    * How long running jobs may take to end; then their signals are aborted and they go back (default: they are waited for).
    * As long once more for what was sent to be stored, where the disk is full; then those sends reject with CLOSED.
@@ -96,7 +99,7 @@ export class Client {
     options: RequestOptions = {},
   ): Promise<Result> {
     assertQueueName(name)
-    checkOptions(`request ${name}`, options, { timeout: isDuration, signal: isSignal })
+    checkOptions(`request ${name}`, options, { timeout: isDuration, ...waitChecks })
     this.#assertOpen()
     return (await this.#requests.request(name, data, options)) as Result
   }
@@ -109,30 +112,27 @@ export class Client {
   }
 
   /** The names of every queue of this namespace. */
-  async queues(): Promise<readonly string[]> {
+  async queues(options: WaitOptions = {}): Promise<readonly string[]> {
+    checkOptions('queues', options, waitChecks)
     this.#assertOpen()
-    return this.#driver.queues()
+    return unlessAborted(options.signal, () => this.#driver.queues())
   }
 
   /**
    * Moves ready messages to the tail of another queue, the oldest first, attempts reset; says how many. At any crash each
    * message is in exactly one of the two queues, where the engine can (see its capabilities).
    */
-  async move(
-    from: string,
-    to: string,
-    options: { limit?: number; signal?: AbortSignal } = {},
-  ): Promise<number> {
+  async move(from: string, to: string, options: { limit?: number } & WaitOptions = {}): Promise<number> {
     assertQueueName(from)
     assertQueueName(to)
     checkOptions(`move from ${from} to ${to}`, options, {
       limit: isInteger(1, Number.MAX_SAFE_INTEGER),
-      signal: isSignal,
+      ...waitChecks,
     })
     if (from === to)
       throw new ValidationError('INVALID_OPTION', `move: ${from} is both ends; give two queues`)
     this.#assertOpen()
-    return this.#driver.move(from, to, options)
+    return unlessAborted(options.signal, () => this.#driver.move(from, to, options))
   }
 
   /** The connection's own events: up, down, blocked, unblocked, topologyLost, warning. */
@@ -152,10 +152,13 @@ export class Client {
     return this
   }
 
-  /** Lets running jobs end, stores what was sent, and closes the engine. Idempotent. */
+  /**
+   * Lets running jobs end, stores what was sent, and closes the engine. Idempotent. Called off by a signal, it goes on all
+   * the same.
+   */
   close(options: CloseOptions = {}): Promise<void> {
-    checkOptions('close', options, { timeout: isDuration })
-    return (this.#closed ??= this.#close(options))
+    checkOptions('close', options, { timeout: isDuration, ...waitChecks })
+    return untilAborted(options.signal, (this.#closed ??= this.#close(options)))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -165,13 +168,12 @@ export class Client {
   async #close(options: CloseOptions): Promise<void> {
     const timeoutMs =
       options.timeout === undefined ? undefined : durationMs(options.timeout, 'close: timeout')
-    const limits = timeoutMs === undefined ? {} : { timeout: timeoutMs }
     const { outbox } = this.#link
     try {
-      await Promise.all([...this.#owned].map((owned) => owned.close(limits)))
+      await Promise.all([...this.#owned].map((owned) => owned.closeWithConnection(timeoutMs)))
       this.#ended = true
       await this.#requests.close(closedError())
-      await (timeoutMs === undefined ? outbox.drain() : within(timeoutMs, outbox.drain()))
+      await within(timeoutMs, outbox.drain())
     } finally {
       this.#ended = true
       await this.#driver.close()
@@ -189,11 +191,4 @@ export class Client {
   #assertOpen(): void {
     if (this.#ended) throw closedError()
   }
-}
-
-/** Resolves when the work is done, or when the time is over. */
-async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
-  let callOff: () => void = () => undefined
-  const late = new Promise<void>((resolve) => (callOff = after(timeoutMs, resolve)))
-  await Promise.race([work, late]).finally(callOff)
 }

@@ -3,12 +3,14 @@ import { MillraceError, UnsupportedError } from '../model/errors.ts'
 import { BrowsedJob, browse, browseChecks } from './browse.ts'
 import type { BrowseSettings } from './browse.ts'
 import type { Link } from './link.ts'
-import { checkOptions, isInteger, isSignal } from './options.ts'
+import { checkOptions, isInteger } from './options.ts'
+import { unlessAborted, waitChecks, waitOf } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
 
 /** The queue it belongs to. */
 interface Owner {
   readonly name: string
-  declare(): Promise<void>
+  declare(options: WaitOptions): Promise<void>
 }
 
 export class DeadLetters<_Data = unknown> {
@@ -25,11 +27,13 @@ export class DeadLetters<_Data = unknown> {
   }
 
   /** Messages in it; 0 where the queue has none. */
-  async count(): Promise<number> {
+  async count(options: WaitOptions = {}): Promise<number> {
+    checkOptions(`queue ${this.#owner.name}: dead.count`, options, waitChecks)
     const { name } = this
     if (name === undefined) return 0
-    await this.#owner.declare()
-    return orWhereMissing(async () => (await this.#link.driver.stats(name)).ready, 0)
+    await this.#owner.declare(options)
+    const stats = unlessAborted(options.signal, () => this.#link.driver.stats(name))
+    return orWhereMissing(async () => (await stats).ready, 0)
   }
 
   /** Looks without touching. Headers say why each is there: `x-millrace-reason`, `x-millrace-error`, `x-death`. */
@@ -37,7 +41,7 @@ export class DeadLetters<_Data = unknown> {
     checkOptions(`queue ${this.#owner.name}: browse`, settings, browseChecks)
     const { name } = this
     if (name === undefined) return []
-    await this.#owner.declare()
+    await this.#owner.declare(waitOf(settings))
     return orWhereMissing(() => browse(this.#link.driver, name, 'ready', settings), [])
   }
 
@@ -45,21 +49,22 @@ export class DeadLetters<_Data = unknown> {
    * Back into the queue, the oldest first, attempts reset; says how many. At any crash each message is in exactly one of
    * the two queues, where the engine can (see its capabilities).
    */
-  async redrive(options: { limit?: number; signal?: AbortSignal } = {}): Promise<number> {
+  async redrive(options: { limit?: number } & WaitOptions = {}): Promise<number> {
     checkOptions(`queue ${this.#owner.name}: redrive`, options, {
       limit: isInteger(1, Number.MAX_SAFE_INTEGER),
-      signal: isSignal,
+      ...waitChecks,
     })
     const name = this.#required()
-    await this.#owner.declare()
-    return this.#link.driver.move(name, this.#owner.name, options)
+    await this.#owner.declare(waitOf(options))
+    return unlessAborted(options.signal, () => this.#link.driver.move(name, this.#owner.name, options))
   }
 
   /** Drops the dead and says how many. */
-  async purge(): Promise<number> {
+  async purge(options: WaitOptions = {}): Promise<number> {
+    checkOptions(`queue ${this.#owner.name}: dead.purge`, options, waitChecks)
     const name = this.#required()
-    await this.#owner.declare()
-    return this.#link.driver.purge(name)
+    await this.#owner.declare(options)
+    return unlessAborted(options.signal, () => this.#link.driver.purge(name))
   }
 
   #required(): string {

@@ -13,8 +13,11 @@ import { isSchema, validate } from './schema.ts'
 import type { StandardSchema } from './schema.ts'
 import { envelope } from './send-options.ts'
 import type { SendOptions } from './send-options.ts'
-import { Worker, workChecks } from './worker.ts'
-import type { Handler, WorkOptions } from './worker.ts'
+import { assertNotAborted, unlessAborted, waitChecks, waitOf } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
+import { workChecks } from './work-options.ts'
+import type { Handler, WorkOptions } from './work-options.ts'
+import { Worker } from './worker.ts'
 
 export interface ExchangeOptions<Input = unknown, Output = Input> {
   /** Checked on publish and on receipt. */
@@ -88,18 +91,21 @@ export class Exchange<Input = unknown, Output = Input> {
    */
   async publish(routingKey: string, data: Input, options: PublishSettings = {}): Promise<Published> {
     const { mandatory = false, ...rest } = options
-    if (this.#options.schema !== undefined) {
+    const { schema } = this.#options
+    if (schema !== undefined) {
       encodeBody(data)
-      await validate(this.#options.schema as never, data, `the exchange ${this.name}`)
+      await unlessAborted(options.signal, async () =>
+        validate(schema as never, data, `the exchange ${this.name}`),
+      )
     }
     const call = `exchange ${this.name}: publish`
     const outgoing = envelope({ call, exchange: this.name, routingKey, mandatory }, data, rest)
-    await this.declare()
+    await this.declare(waitOf(options))
     const result = await this.#link.outbox.put(outgoing, options.signal)
     if (result.type !== 'rejected' || !isNotFound(result.error)) return this.#outcome(outgoing, result)
     // Somebody deleted the exchange since we declared it: declare it again, once.
     this.#forget()
-    await this.declare()
+    await this.declare(waitOf(options))
     return this.#outcome(outgoing, await this.#link.outbox.put(outgoing, options.signal))
   }
 
@@ -109,8 +115,8 @@ export class Exchange<Input = unknown, Output = Input> {
    */
   subscribe(pattern: string, handler: Handler<Output>, options: SubscribeOptions = {}): Worker<Output> {
     checkOptions(`exchange ${this.name}: subscribe`, { handler, ...options }, subscribeChecks)
-    const { group, headers, concurrency, exclusive, priority, attempts, backoff, timeout, ...shared } =
-      options
+    const { group, headers, signal, concurrency, exclusive, priority, ...others } = options
+    const { attempts, backoff, timeout, ...shared } = others
     const [misplaced] = group === undefined ? Object.keys(defined(shared)) : []
     if (misplaced !== undefined) {
       throw new ValidationError(
@@ -118,7 +124,7 @@ export class Exchange<Input = unknown, Output = Input> {
         `exchange ${this.name}: subscribe: ${misplaced} is an option of a group's queue; give a group, or leave it out`,
       )
     }
-    const work = { concurrency, exclusive, priority, attempts, backoff, timeout }
+    const work = { signal, concurrency, exclusive, priority, attempts, backoff, timeout }
     const queue = group === undefined ? `millrace.sub.${newId()}` : `${this.name}.${group}`
     return this.#link.keep(
       (onClosed) =>
@@ -135,23 +141,31 @@ export class Exchange<Input = unknown, Output = Input> {
   }
 
   /** Routes what the other exchange takes under this key into this one. */
-  async bind(source: AnyExchange, routingKey = ''): Promise<void> {
-    await Promise.all([this.declare(), source.declare()])
-    await this.#link.driver.declare({ bindings: [this.#exchangeBinding(source.name, routingKey)] })
+  async bind(source: AnyExchange, routingKey = '', options: WaitOptions = {}): Promise<void> {
+    checkOptions(`exchange ${this.name}: bind`, options, waitChecks)
+    await Promise.all([this.declare(options), source.declare(options)])
+    const bindings = [this.#exchangeBinding(source.name, routingKey)]
+    await unlessAborted(options.signal, () => this.#link.driver.declare({ bindings }))
   }
 
-  async unbind(source: AnyExchange, routingKey = ''): Promise<void> {
-    await this.#link.driver.undeclare({ bindings: [this.#exchangeBinding(source.name, routingKey)] })
+  async unbind(source: AnyExchange, routingKey = '', options: WaitOptions = {}): Promise<void> {
+    checkOptions(`exchange ${this.name}: unbind`, options, waitChecks)
+    const bindings = [this.#exchangeBinding(source.name, routingKey)]
+    await unlessAborted(options.signal, () => this.#link.driver.undeclare({ bindings }))
   }
 
   /** Deletes the exchange and its bindings; queues stay. */
-  async delete(): Promise<void> {
-    await this.#link.driver.undeclare({ exchanges: [{ name: this.name, kind: this.kind }] })
+  async delete(options: WaitOptions = {}): Promise<void> {
+    checkOptions(`exchange ${this.name}: delete`, options, waitChecks)
+    const exchanges = [{ name: this.name, kind: this.kind }]
+    await unlessAborted(options.signal, () => this.#link.driver.undeclare({ exchanges }))
     this.#forget()
   }
 
   /** Declares the exchange now instead of on its first use. */
-  async declare(): Promise<void> {
+  async declare(options: WaitOptions = {}): Promise<void> {
+    checkOptions(`exchange ${this.name}: declare`, options, waitChecks)
+    assertNotAborted(options.signal)
     if (this.#declared) return
     this.#link.assertOpen()
     const { durable = true, alternate } = this.#options
@@ -161,7 +175,9 @@ export class Exchange<Input = unknown, Output = Input> {
       durable,
       ...(alternate !== undefined && { alternate }),
     }
-    await this.#link.declarations.declare(`exchange ${this.name}`, { exchanges: [exchange] })
+    await unlessAborted(options.signal, () =>
+      this.#link.declarations.declare(`exchange ${this.name}`, { exchanges: [exchange] }),
+    )
     this.#declared = true
   }
 

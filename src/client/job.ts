@@ -10,6 +10,8 @@ import { durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
 import { checkOptions, isDuration } from './options.ts'
 import type { Check } from './options.ts'
+import { unlessAborted, waitChecks } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
 
 const noHeaders: FieldTable = {}
 const isText: Check = (value) => (typeof value === 'string' ? undefined : 'must be a string')
@@ -85,37 +87,38 @@ export class Job<Data = unknown> {
   }
 
   /** Done: it leaves the queue. False: it was settled before, or the lease was lost. */
-  ack(): Promise<boolean> {
-    return this.settle(acknowledged)
+  ack(options?: WaitOptions): Promise<boolean> {
+    if (options === undefined) return this.settle(acknowledged)
+    checkOptions('job.ack', options, waitChecks)
+    return unlessAborted(options.signal, () => this.settle(acknowledged))
   }
 
   /** Back into the queue after the delay (default none), attempt + 1. */
-  retry(options: { delay?: Duration; error?: string } = {}): Promise<boolean> {
-    checkOptions('job.retry', options, { delay: isDuration, error: isText })
+  retry(options: { delay?: Duration; error?: string } & WaitOptions = {}): Promise<boolean> {
+    checkOptions('job.retry', options, { delay: isDuration, error: isText, ...waitChecks })
     const delayMs = options.delay === undefined ? 0 : durationMs(options.delay, 'job.retry: delay')
-    return this.settle({
-      type: 'retry',
-      delayMs,
-      ...(options.error !== undefined && { error: options.error }),
-    })
+    const error = options.error !== undefined && { error: options.error }
+    return unlessAborted(options.signal, () => this.settle({ type: 'retry', delayMs, ...error }))
   }
 
   /** Back into the queue, attempt unchanged; to its original place where there is no delay. */
-  release(options: { delay?: Duration } = {}): Promise<boolean> {
-    checkOptions('job.release', options, { delay: isDuration })
+  release(options: { delay?: Duration } & WaitOptions = {}): Promise<boolean> {
+    checkOptions('job.release', options, { delay: isDuration, ...waitChecks })
     const delayMs = options.delay === undefined ? 0 : durationMs(options.delay, 'job.release: delay')
-    return this.settle({ type: 'release', delayMs })
+    return unlessAborted(options.signal, () => this.settle({ type: 'release', delayMs }))
   }
 
   /** To the dead-letter queue, or dropped where the queue has none. */
-  dead(reason = 'rejected'): Promise<boolean> {
-    checkOptions('job.dead', { reason }, { reason: isText })
-    return this.settle({ type: 'dead', reason })
+  dead(reason = 'rejected', options: WaitOptions = {}): Promise<boolean> {
+    checkOptions('job.dead', { ...options, reason }, { reason: isText, ...waitChecks })
+    return unlessAborted(options.signal, () => this.settle({ type: 'dead', reason }))
   }
 
   /** Keeps the lease for so long, where the engine has leases. */
-  extend(duration: Duration): Promise<boolean> {
-    return this.delivery.extend(durationMs(duration, 'job.extend'))
+  extend(duration: Duration, options: WaitOptions = {}): Promise<boolean> {
+    checkOptions('job.extend', options, waitChecks)
+    const ms = durationMs(duration, 'job.extend')
+    return unlessAborted(options.signal, () => this.delivery.extend(ms))
   }
 
   /** @internal */

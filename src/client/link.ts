@@ -16,7 +16,8 @@ export interface Link {
 }
 
 export interface Closable {
-  close(options?: { timeout?: number }): Promise<void>
+  /** @internal The connection closes. @param timeoutMs what runs longer is handed back */
+  closeWithConnection(timeoutMs: number | undefined): Promise<void>
 }
 
 export function closedError(): ClosedError {

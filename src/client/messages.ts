@@ -2,10 +2,14 @@
 import { Deque } from '../std/deque.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { Consumer, Delivery, Driver } from './driver.ts'
+import { asError } from './handler-error.ts'
 import { Job, openJob } from './job.ts'
-import { abortError } from './outbox.ts'
+import type { Closable } from './link.ts'
+import { checkOptions } from './options.ts'
 import type { StandardSchema } from './schema.ts'
-import { asError } from './worker.ts'
+import { within } from './timer.ts'
+import { abortError, untilAborted, waitChecks } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
 
 export interface ConsumeSettings {
   /** Messages taken and not settled at most, 1 to 65,535 (default 100). */
@@ -29,7 +33,7 @@ export interface MessagesSetup<Data> {
  * Leaving the loop (break, return, throw) or `close` ends it: messages not yet taken go back to the queue untouched,
  * those taken stay to be settled.
  */
-export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
+export class Messages<Data> implements AsyncIterableIterator<Job<Data>>, Closable {
   readonly #setup: MessagesSetup<Data>
   readonly #waiting = new Deque<Delivery>()
   readonly #takers = new Deque<() => void>()
@@ -57,8 +61,7 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure
       if (this.#ended) return { done: true, value: undefined }
-      await this.#open()
-      if (this.#ended) continue
+      this.#opened ??= this.#open()
       const delivery = this.#waiting.shift()
       if (delivery !== undefined) {
         const job = await this.#read(delivery)
@@ -72,22 +75,26 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
     return { done: true, value: undefined }
   }
 
-  /** Ends the iteration. Idempotent. */
-  close(): Promise<void> {
-    return (this.#closed ??= this.#close())
+  /** Ends the iteration. Idempotent. Called off by a signal, it goes on all the same. */
+  close(options: WaitOptions = {}): Promise<void> {
+    checkOptions('messages.close', options, waitChecks)
+    return untilAborted(options.signal, this.closeWithConnection(undefined))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
+  /** @internal */
+  closeWithConnection(timeoutMs: number | undefined): Promise<void> {
+    return (this.#closed ??= this.#close(timeoutMs))
+  }
+
   #open(): Promise<Consumer> {
-    if (this.#opened === undefined) {
-      this.#opened = this.#consume()
-      // A loop that could not begin is over: `for await` calls no `return` then.
-      this.#opened.catch((error: unknown) => this.#end(asError(error)))
-    }
-    return this.#opened
+    const opened = this.#consume()
+    // A loop that could not begin is over: `for await` calls no `return` then.
+    opened.catch((error: unknown) => this.#end(asError(error)))
+    return opened
   }
 
   async #consume(): Promise<Consumer> {
@@ -132,11 +139,11 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>> {
     if (failure !== undefined) this.close().catch(() => undefined)
   }
 
-  async #close(): Promise<void> {
+  async #close(timeoutMs: number | undefined): Promise<void> {
     if (this.#abort !== undefined) this.#setup.settings.signal?.removeEventListener('abort', this.#abort)
     this.#end(undefined)
-    const consumer = await this.#opened?.catch(() => undefined)
-    await consumer?.cancel().catch(() => undefined)
+    const cancelled = this.#opened?.then((consumer) => consumer.cancel()).catch(() => undefined)
+    if (cancelled !== undefined) await within(timeoutMs, cancelled)
     const released: Promise<boolean>[] = []
     for (let delivery = this.#waiting.shift(); delivery !== undefined; delivery = this.#waiting.shift()) {
       released.push(delivery.settle({ type: 'release' }))

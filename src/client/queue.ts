@@ -9,14 +9,17 @@ import type { Outgoing, PublishResult, QueueStats } from './driver.ts'
 import type { Link } from './link.ts'
 import { Messages } from './messages.ts'
 import type { ConsumeSettings } from './messages.ts'
-import { checkOptions, isBoolean, isFunction, isHeaders, isInteger, isOneOf, isSignal } from './options.ts'
+import { checkOptions, isBoolean, isFunction, isHeaders, isInteger, isOneOf } from './options.ts'
 import { deadLetterOf, queueTopology } from './queue-options.ts'
 import type { QueueOptions } from './queue-options.ts'
 import { validate } from './schema.ts'
 import { envelope } from './send-options.ts'
 import type { Address, SendOptions } from './send-options.ts'
-import { Worker, workChecks } from './worker.ts'
-import type { Handler, WorkOptions } from './worker.ts'
+import { assertNotAborted, unlessAborted, waitChecks, waitOf } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
+import { workChecks } from './work-options.ts'
+import type { Handler, WorkOptions } from './work-options.ts'
+import { Worker } from './worker.ts'
 
 /** What `send` resolves with. */
 export interface Sent {
@@ -29,6 +32,11 @@ export interface Sent {
 export interface QueueReport extends QueueStats {
   /** Messages in the dead-letter queue, from whichever queue they came. */
   readonly dead: number
+}
+
+export interface BindOptions extends WaitOptions {
+  /** Headers to match, for a headers exchange; `'x-match': 'any'` for one of them. */
+  readonly headers?: Readonly<Record<string, string | number | boolean>>
 }
 
 /** `Input` is what may be sent, `Output` what handlers are given: they differ where a schema transforms. */
@@ -75,10 +83,10 @@ export class Queue<Input = unknown, Output = Input> {
     }
     const batch: Outgoing[] = []
     for (const data of messages) {
-      await this.#check(data)
+      await this.#check(data, options?.signal)
       batch.push(envelope(this.#address, data, options))
     }
-    await this.declare()
+    await this.declare(waitOf(options ?? {}))
     return Promise.all(batch.map((outgoing) => this.#put(outgoing, options?.signal)))
   }
 
@@ -111,7 +119,7 @@ export class Queue<Input = unknown, Output = Input> {
       prefetch: isInteger(1, 65_535),
       exclusive: isBoolean,
       priority: workChecks['priority'] as never,
-      signal: isSignal,
+      ...waitChecks,
     })
     return this.#link.keep(
       (onClosed) =>
@@ -126,82 +134,90 @@ export class Queue<Input = unknown, Output = Input> {
     )
   }
 
-  async stats(): Promise<QueueReport> {
-    await this.declare()
-    const stats = await this.#link.driver.stats(this.name)
-    return { ...stats, dead: await this.dead.count() }
+  async stats(options: WaitOptions = {}): Promise<QueueReport> {
+    checkOptions(`queue ${this.name}: stats`, options, waitChecks)
+    await this.declare(options)
+    const stats = await unlessAborted(options.signal, () => this.#link.driver.stats(this.name))
+    return { ...stats, dead: await this.dead.count(options) }
   }
 
   /** Looks at messages without touching them, in the order they would be delivered. */
   async browse(settings: BrowseSettings = {}): Promise<BrowsedJob[]> {
     checkOptions(`queue ${this.name}: browse`, settings, browseChecks)
-    await this.declare()
+    await this.declare(waitOf(settings))
     if (settings.state !== 'dead')
       return browse(this.#link.driver, this.name, settings.state ?? 'ready', settings)
     return this.dead.browse(settings)
   }
 
   /** Drops messages and says how many: ready ones by default. Those in a handler's hands stay. */
-  async purge(options: { state?: 'ready' | 'delayed' | 'all' } = {}): Promise<number> {
-    checkOptions(`queue ${this.name}: purge`, options, { state: isOneOf('ready', 'delayed', 'all') })
-    await this.declare()
-    return this.#link.driver.purge(this.name, options.state)
+  async purge(options: { state?: 'ready' | 'delayed' | 'all' } & WaitOptions = {}): Promise<number> {
+    checkOptions(`queue ${this.name}: purge`, options, {
+      state: isOneOf('ready', 'delayed', 'all'),
+      ...waitChecks,
+    })
+    await this.declare(waitOf(options))
+    return unlessAborted(options.signal, () => this.#link.driver.purge(this.name, options.state))
   }
 
   /** Calls off a delayed message; false where it is not there, or not delayed any more. */
-  async cancel(id: string): Promise<boolean> {
-    await this.declare()
-    return (await this.#link.driver.cancelDelayed(this.name, id)) > 0
+  async cancel(id: string, options: WaitOptions = {}): Promise<boolean> {
+    checkOptions(`queue ${this.name}: cancel`, options, waitChecks)
+    await this.declare(options)
+    const count = await unlessAborted(options.signal, () => this.#link.driver.cancelDelayed(this.name, id))
+    return count > 0
   }
 
   /** No deliveries until `resume`; sending goes on. It holds for all programs and over restarts. */
-  async pause(): Promise<void> {
-    await this.declare()
-    await this.#link.driver.pause(this.name)
+  async pause(options: WaitOptions = {}): Promise<void> {
+    checkOptions(`queue ${this.name}: pause`, options, waitChecks)
+    await this.declare(options)
+    await unlessAborted(options.signal, () => this.#link.driver.pause(this.name))
   }
 
-  async resume(): Promise<void> {
-    await this.declare()
-    await this.#link.driver.resume(this.name)
+  async resume(options: WaitOptions = {}): Promise<void> {
+    checkOptions(`queue ${this.name}: resume`, options, waitChecks)
+    await this.declare(options)
+    await unlessAborted(options.signal, () => this.#link.driver.resume(this.name))
   }
 
   /** Routes what the exchange takes under this key to the queue as well; `headers` for a headers exchange. */
-  async bind(
-    exchange: AnyExchange,
-    routingKey = '',
-    options: { headers?: Readonly<Record<string, string | number | boolean>> } = {},
-  ): Promise<void> {
-    checkOptions(`queue ${this.name}: bind`, options, { headers: isHeaders })
-    await Promise.all([this.declare(), exchange.declare()])
-    await this.#link.driver.declare({ bindings: [this.#binding(exchange.name, routingKey, options.headers)] })
+  async bind(exchange: AnyExchange, routingKey = '', options: BindOptions = {}): Promise<void> {
+    checkOptions(`queue ${this.name}: bind`, options, bindChecks)
+    await Promise.all([this.declare(waitOf(options)), exchange.declare(waitOf(options))])
+    const bindings = [this.#binding(exchange.name, routingKey, options.headers)]
+    await unlessAborted(options.signal, () => this.#link.driver.declare({ bindings }))
   }
 
-  async unbind(
-    exchange: AnyExchange,
-    routingKey = '',
-    options: { headers?: Readonly<Record<string, string | number | boolean>> } = {},
-  ): Promise<void> {
-    checkOptions(`queue ${this.name}: unbind`, options, { headers: isHeaders })
-    await this.#link.driver.undeclare({
-      bindings: [this.#binding(exchange.name, routingKey, options.headers)],
-    })
+  async unbind(exchange: AnyExchange, routingKey = '', options: BindOptions = {}): Promise<void> {
+    checkOptions(`queue ${this.name}: unbind`, options, bindChecks)
+    const bindings = [this.#binding(exchange.name, routingKey, options.headers)]
+    await unlessAborted(options.signal, () => this.#link.driver.undeclare({ bindings }))
   }
 
   /** Deletes the queue and what is in it, not its dead-letter queue. With `ifEmpty`, PRECONDITION_FAILED where it holds messages. */
-  async delete(options: { ifEmpty?: boolean } = {}): Promise<void> {
-    checkOptions(`queue ${this.name}: delete`, options, { ifEmpty: isBoolean })
-    await this.#link.driver.undeclare({ queues: [{ name: this.name }] }, options)
+  async delete(options: { ifEmpty?: boolean } & WaitOptions = {}): Promise<void> {
+    const { signal, ...conditions } = options
+    checkOptions(`queue ${this.name}: delete`, options, { ifEmpty: isBoolean, ...waitChecks })
+    const queues = [{ name: this.name }]
+    await unlessAborted(signal, () => this.#link.driver.undeclare({ queues }, conditions))
     this.#declared = false
     this.#link.declarations.forget(`queue ${this.name}`)
   }
 
   /** Declares the queue now instead of on its first use. */
-  async declare(): Promise<void> {
+  async declare(options: WaitOptions = {}): Promise<void> {
+    checkOptions(`queue ${this.name}: declare`, options, waitChecks)
+    assertNotAborted(options.signal)
     if (this.#declared) return
     this.#link.assertOpen()
+    await unlessAborted(options.signal, () => this.#declare())
+    this.#declared = true
+  }
+
+  async #declare(): Promise<void> {
     if (this.#options.declare === false) await this.#link.driver.stats(this.name)
     else await this.#link.declarations.declare(`queue ${this.name}`, queueTopology(this.name, this.#options))
-    this.#declared = true
   }
 
   async #sendFirst(data: Input, options: SendOptions | undefined): Promise<Sent> {
@@ -209,36 +225,54 @@ export class Queue<Input = unknown, Output = Input> {
     let outgoing: Outgoing
     this.#firstUnderWay += 1
     try {
-      await this.#check(data)
+      await this.#check(data, options?.signal)
       outgoing = envelope(this.#address, data, options)
-      await this.declare()
+      await this.declare(waitOf(options ?? {}))
     } finally {
       this.#firstUnderWay -= 1
     }
     return this.#put(outgoing, options?.signal)
   }
 
-  async #check(data: Input): Promise<void> {
-    if (this.#options.schema === undefined) return
+  async #check(data: Input, signal: AbortSignal | undefined): Promise<void> {
+    const { schema } = this.#options
+    if (schema === undefined) return
     encodeBody(data)
-    await validate(this.#options.schema as never, data, `the queue ${this.name}`)
+    await unlessAborted(signal, async () => validate(schema as never, data, `the queue ${this.name}`))
   }
 
   #put(outgoing: Outgoing, signal: AbortSignal | undefined): Promise<Sent> {
     return this.#link.outbox.send(outgoing, this.#outcome, signal)
   }
 
-  readonly #outcome = (outgoing: Outgoing, result: PublishResult): Sent | Promise<Sent> =>
-    result.type === 'stored' ? stored(outgoing) : this.#notStored(outgoing, result)
-
-  async #notStored(outgoing: Outgoing, result: PublishResult, tries = 1): Promise<Sent> {
-    if (result.type === 'duplicate') return { id: result.messageId, duplicate: true }
-    if (result.type === 'rejected') throw result.error
+  readonly #outcome = (
+    outgoing: Outgoing,
+    result: PublishResult,
+    signal: AbortSignal | undefined,
+  ): Sent | Promise<Sent> => {
     if (result.type === 'stored') return stored(outgoing)
-    // Somebody deleted the queue since we declared it: declare it again, once.
-    if (tries === 2) throw new MillraceError('NOT_FOUND', `The queue ${this.name} does not exist`)
-    await this.#redeclare()
-    return this.#notStored(outgoing, await this.#link.outbox.put(outgoing), tries + 1)
+    const isMissing = result.type === 'unroutable' || result.type === 'dropped'
+    return isMissing ? this.#sendAgain(outgoing, signal) : this.#sent(outgoing, result)
+  }
+
+  /** Somebody deleted the queue since we declared it: declare it again, once. */
+  async #sendAgain(outgoing: Outgoing, signal: AbortSignal | undefined): Promise<Sent> {
+    await unlessAborted(signal, () => this.#redeclare())
+    return this.#sent(outgoing, await this.#link.outbox.put(outgoing, signal))
+  }
+
+  #sent(outgoing: Outgoing, result: PublishResult): Sent {
+    switch (result.type) {
+      case 'stored':
+        return stored(outgoing)
+      case 'duplicate':
+        return { id: result.messageId, duplicate: true }
+      case 'rejected':
+        throw result.error
+      case 'unroutable':
+      case 'dropped':
+        throw new MillraceError('NOT_FOUND', `The queue ${this.name} does not exist`)
+    }
   }
 
   /** One declaration for all who found at the same time that the queue is gone. */
@@ -267,6 +301,8 @@ export class Queue<Input = unknown, Output = Input> {
     }
   }
 }
+
+const bindChecks = { headers: isHeaders, ...waitChecks }
 
 function stored(outgoing: Outgoing): Sent {
   return { id: outgoing.properties.messageId ?? '', duplicate: false }

@@ -8,21 +8,22 @@ import { contentTypeOf, decodeBody, encodeBody } from './codec.ts'
 import type { Consumer, Delivery, PublishResult, QueueSpec } from './driver.ts'
 import { durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
+import { asError } from './handler-error.ts'
 import { newId } from './id.ts'
 import type { Job } from './job.ts'
 import type { Link } from './link.ts'
-import { abortError, assertNotAborted } from './outbox.ts'
 import { after } from './timer.ts'
-import { Worker, asError } from './worker.ts'
-import type { Handler, WorkOptions } from './worker.ts'
+import { abortError, assertNotAborted, unlessAborted } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
+import type { Handler, WorkOptions } from './work-options.ts'
+import { Worker } from './worker.ts'
 
 /** On a reply: the handler failed, the body is its message. */
 export const errorHeader = 'x-millrace-error'
 
-export interface RequestOptions {
+export interface RequestOptions extends WaitOptions {
   /** How long to wait for the reply (default 30s). */
   readonly timeout?: Duration
-  readonly signal?: AbortSignal
 }
 
 interface Pending {
@@ -48,9 +49,10 @@ export class Requests {
   async request(name: string, data: unknown, options: RequestOptions): Promise<unknown> {
     const timeoutMs = durationMs(options.timeout ?? '30s', 'request: timeout')
     const body = encodeBody(data)
-    assertNotAborted(options.signal)
-    await (this.#listening ??= this.#listen())
-    await this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] })
+    await unlessAborted(options.signal, () => (this.#listening ??= this.#listen()))
+    await unlessAborted(options.signal, () =>
+      this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] }),
+    )
     const correlationId = newId()
     if (this.#closed !== undefined) throw this.#closed
     assertNotAborted(options.signal)

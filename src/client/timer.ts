@@ -12,3 +12,12 @@ export function after(delayMs: number, callback: () => void): () => void {
   wait(delayMs)
   return () => clearTimeout(timer)
 }
+
+/** Waits for the work, for so long at most (undefined: until it is done); says whether it was done in time. */
+export async function within(timeoutMs: number | undefined, work: Promise<unknown>): Promise<boolean> {
+  const done = work.then(() => true)
+  if (timeoutMs === undefined) return done
+  let callOff: () => void = () => undefined
+  const late = new Promise<false>((resolve) => (callOff = after(timeoutMs, () => resolve(false))))
+  return Promise.race([done, late]).finally(callOff)
+}

@@ -17,39 +17,15 @@ import type { Consumer, Delivery, Driver } from './driver.ts'
 import { describe, durationMs } from './duration.ts'
 import type { Duration } from './duration.ts'
 import { Job, openJob } from './job.ts'
-import { checkOptions, isDuration, isInteger } from './options.ts'
-import type { Check } from './options.ts'
-import { retryChecks } from './queue-options.ts'
-import type { RetryOptions } from './queue-options.ts'
+import type { Closable } from './link.ts'
+import { asError, exhausted, NonRetryableError } from './handler-error.ts'
+import { checkOptions, isDuration } from './options.ts'
 import type { StandardSchema } from './schema.ts'
-import { after } from './timer.ts'
-
-/** May return a promise; throwing is a failed attempt. */
-export type Handler<Data, Result = unknown> = (job: Job<Data>) => Result | Promise<Result>
-
-export interface WorkOptions extends RetryOptions {
-  /** Jobs at once, 1 to 65,535 (default 1). */
-  readonly concurrency?: number
-  /** Refuse to share the queue with another consumer. */
-  readonly exclusive?: boolean
-  /** Higher goes first among the consumers of the queue (default 0). */
-  readonly priority?: number
-}
-
-export const workChecks: Readonly<Record<string, Check>> = {
-  ...retryChecks,
-  concurrency: isInteger(1, 65_535),
-  exclusive: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
-  priority: isInteger(-2_147_483_648, 2_147_483_647),
-}
-
-/** Thrown by a handler for what no retry can mend: the job is dead-lettered at once. */
-export class NonRetryableError extends Error {
-  constructor(message: string, options?: { cause?: unknown }) {
-    super(message, options)
-    this.name = 'NonRetryableError'
-  }
-}
+import { after, within } from './timer.ts'
+import { assertNotAborted, untilAborted, waitChecks } from './wait.ts'
+import type { WaitOptions } from './wait.ts'
+import { workChecks } from './work-options.ts'
+import type { Handler, WorkOptions } from './work-options.ts'
 
 /** What happens in a worker, as facts. */
 export interface WorkerEvents<Data> extends Record<string, unknown[]> {
@@ -79,7 +55,7 @@ export interface WorkerSetup<Data> {
 
 type State = 'opening' | 'open' | 'closing' | 'closed'
 
-export class Worker<Data = unknown> {
+export class Worker<Data = unknown> implements Closable {
   /** Resolves when the worker takes jobs; rejects (and `error` is emitted) where it cannot. */
   readonly ready: Promise<void>
   readonly #events = new Emitter<WorkerEvents<Data>>()
@@ -91,7 +67,9 @@ export class Worker<Data = unknown> {
   readonly #running = new Slots<Delivery | Job<Data>>()
   #state: State = 'opening'
   #concurrency: number
+  readonly #opened: Promise<void>
   #consumer: Consumer | undefined
+  #unfollow: (() => void) | undefined
   #drained: (() => void) | undefined
   #idleComing = false
   #watched: Promise<boolean> | undefined
@@ -105,8 +83,12 @@ export class Worker<Data = unknown> {
     this.#timeoutMs =
       setup.options.timeout === undefined ? 0 : durationMs(setup.options.timeout, 'work: timeout')
     this.#concurrency = setup.options.concurrency ?? 1
-    this.ready = this.#open()
-    this.ready.catch((error: unknown) => this.#report(error))
+    const { signal } = setup.options
+    this.#opened = this.#open()
+    this.#opened.catch((error: unknown) => this.#report(error))
+    this.ready = untilAborted(signal, this.#opened)
+    this.ready.catch(() => undefined)
+    if (signal !== undefined) this.#closeWith(signal)
   }
 
   get queue(): string {
@@ -150,21 +132,27 @@ export class Worker<Data = unknown> {
 
   /**
    * Takes no more jobs and waits for those running. With `timeout`, jobs that run longer have their signal aborted and go
-   * back to the queue. Idempotent.
+   * back to the queue. Idempotent. Called off by a signal, it goes on all the same.
    */
-  close(options: { timeout?: Duration } = {}): Promise<void> {
-    checkOptions('worker.close', options, { timeout: isDuration })
+  close(options: { timeout?: Duration } & WaitOptions = {}): Promise<void> {
+    checkOptions('worker.close', options, { timeout: isDuration, ...waitChecks })
     const timeoutMs =
       options.timeout === undefined ? undefined : durationMs(options.timeout, 'worker.close: timeout')
-    return (this.#closed ??= this.#close(timeoutMs))
+    return untilAborted(options.signal, this.closeWithConnection(timeoutMs))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
+  /** @internal */
+  closeWithConnection(timeoutMs: number | undefined): Promise<void> {
+    return (this.#closed ??= this.#close(timeoutMs))
+  }
+
   async #open(): Promise<void> {
     const { driver, queue, options, prepare } = this.#setup
+    assertNotAborted(options.signal)
     await prepare()
     if (this.#state !== 'opening') return
     const prefetch = this.#concurrency
@@ -183,11 +171,19 @@ export class Worker<Data = unknown> {
     if (this.#state === 'opening') this.#state = 'open'
   }
 
+  #closeWith(signal: AbortSignal): void {
+    const abort = (): void => void this.close().catch(this.#report)
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort, { once: true })
+    this.#unfollow = () => signal.removeEventListener('abort', abort)
+  }
+
   async #close(timeoutMs: number | undefined): Promise<void> {
     this.#state = 'closing'
-    await this.ready.catch(() => undefined)
+    this.#unfollow?.()
     // An engine that failed cannot be told; that it did is told by `error`. Running jobs are waited for all the same.
-    await this.#consumer?.cancel().catch(() => undefined)
+    const cancelled = this.#opened.then(() => this.#consumer?.cancel()).catch(() => undefined)
+    await within(timeoutMs, cancelled)
     if (this.#running.size > 0) await this.#drain(timeoutMs)
     this.#state = 'closed'
     this.#setup.onClosed(this)
@@ -196,12 +192,7 @@ export class Worker<Data = unknown> {
   /** Waits for the running jobs, or hands them back when the time is over. */
   async #drain(timeoutMs: number | undefined): Promise<void> {
     const drained = new Promise<void>((resolve) => (this.#drained = resolve))
-    if (timeoutMs === undefined) return drained
-    let callOff: () => void = () => undefined
-    const late = new Promise<'late'>((resolve) => (callOff = after(timeoutMs, () => resolve('late'))))
-    const first = await Promise.race([drained, late])
-    callOff()
-    if (first !== 'late') return
+    if (await within(timeoutMs, drained)) return
     const handedBack = [...this.#running.entries()].map(([slot, item]) => {
       if (item instanceof Job) item.abort(new ClosedError('The worker was closed before the job was done'))
       this.#running.remove(slot)
@@ -219,6 +210,10 @@ export class Worker<Data = unknown> {
   }
 
   #take(delivery: Delivery): void {
+    if (this.#state === 'closed') {
+      delivery.settle({ type: 'release' }).catch(() => undefined)
+      return
+    }
     let opened: Job<Data> | Promise<Job<Data>>
     try {
       if (delivery.attempt > this.#attempts) return this.#refuse(delivery, exhausted(delivery), 'attempts')
@@ -356,6 +351,7 @@ export class Worker<Data = unknown> {
 
   readonly #report = (error: unknown): void => {
     if (error instanceof ClosedError && this.#state !== 'open' && this.#state !== 'opening') return
+    if (error instanceof MillraceError && error.code === 'ABORTED') return
     if (this.#events.emit('error', asError(error))) return
     queueMicrotask(() => {
       throw asError(error)
@@ -365,20 +361,4 @@ export class Worker<Data = unknown> {
 
 function isThenable(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
-}
-
-/** It came back without a verdict once too often: the processes that took it died. */
-function exhausted(delivery: Delivery): Error {
-  return new MillraceError(
-    'HANDLER_FAILED',
-    `Handed out ${delivery.attempt - 1} times and never settled: the process died or the connection was lost each time`,
-  )
-}
-
-/** A handler may throw anything. */
-export function asError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown
-  return new MillraceError('HANDLER_FAILED', `The handler threw no Error but ${String(thrown)}`, {
-    cause: thrown,
-  })
 }
