@@ -23,6 +23,7 @@ import type { OperatorLimits } from './operator-limits.ts'
 import { dropOverflow } from './overflow.ts'
 import type { LaneRequest, Pager, SeqsRequest } from './pager.ts'
 import type { Parameters } from './parameters.ts'
+import type { Policies } from './policies.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
 import { tooMany, unknownVhost } from './refusals.ts'
@@ -87,6 +88,10 @@ export class Engine {
 
   get parameters(): Parameters {
     return this.#kernel.parameters
+  }
+
+  get policies(): Policies {
+    return this.#kernel.policies
   }
 
   get vhosts(): ReadonlyMap<string, VirtualHost> {

@@ -1,8 +1,11 @@
 /** An exchange: its declaration and its bindings. */
 import type { ExchangeSettings } from '../model/arguments.ts'
 import type { FieldTable } from '../model/field-value.ts'
+import { exchangeUnderPolicy } from '../model/policy.ts'
 import type { ExchangeKind } from '../model/record.ts'
 import { Router } from '../routing/router.ts'
+import type { Kernel } from './kernel.ts'
+import type { AppliedPolicies } from './policies.ts'
 import type { Queue } from './queue.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
@@ -25,8 +28,11 @@ export class Exchange {
   readonly autoDelete: boolean
   readonly internal: boolean
   readonly arguments: FieldTable
-  /** Takes what this one routes nowhere. */
-  readonly alternate: string | undefined
+  /** What its arguments say. */
+  readonly ownSettings: ExchangeSettings
+  policies: AppliedPolicies | undefined
+  /** Takes what this one routes nowhere; by its arguments and policies. */
+  alternate: string | undefined
   /** The nameless one: every queue is bound to it by its name. */
   readonly isDefault: boolean
   readonly router: Router<Queue | Exchange>
@@ -35,7 +41,9 @@ export class Exchange {
   /** The number of the last route that reached it; a RouteSet's own. */
   routeMark: number
 
-  constructor(vhost: VirtualHost, declaration: ExchangeDeclaration) {
+  constructor(kernel: Kernel, vhost: VirtualHost, declaration: ExchangeDeclaration) {
+    const { settings, name } = declaration
+    const policies = kernel.policies.of({ kind: 'exchange', vhost: vhost.name, name })
     this.vhost = vhost
     this.name = declaration.name
     this.kind = declaration.kind
@@ -43,7 +51,11 @@ export class Exchange {
     this.autoDelete = declaration.autoDelete
     this.internal = declaration.internal
     this.arguments = declaration.arguments
-    this.alternate = declaration.settings.alternateExchange
+    this.ownSettings = settings
+    this.policies = policies
+    this.alternate = (
+      policies === undefined ? settings : exchangeUnderPolicy(settings, policies.definition)
+    ).alternateExchange
     this.isDefault = declaration.name === ''
     this.router = new Router(declaration.kind)
     this.sources = new Set()

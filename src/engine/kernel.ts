@@ -15,6 +15,7 @@ import { EngineCounters } from './counters.ts'
 import type { EngineLimits } from './limits.ts'
 import { OperatorLimits } from './operator-limits.ts'
 import { Parameters } from './parameters.ts'
+import { Policies } from './policies.ts'
 import type { Pager } from './pager.ts'
 import type { Queue } from './queue.ts'
 import type { Session } from './session.ts'
@@ -37,6 +38,7 @@ export class Kernel {
   readonly access: AccessControl
   readonly operatorLimits: OperatorLimits
   readonly parameters: Parameters
+  readonly policies: Policies
   readonly vhosts: Map<string, VirtualHost>
   readonly queues: Map<QueueId, Queue>
   readonly sessions: Set<Session>
@@ -73,6 +75,7 @@ export class Kernel {
     this.access = new AccessControl(this)
     this.operatorLimits = new OperatorLimits(this)
     this.parameters = new Parameters(this)
+    this.policies = new Policies(this)
     this.vhosts = new Map()
     this.queues = new Map()
     this.sessions = new Set()
@@ -122,6 +125,7 @@ export class Kernel {
     this.access.forgetVhost(vhost)
     this.operatorLimits.forgetVhost(vhost)
     this.parameters.forgetVhost(vhost)
+    this.policies.forgetVhost(vhost)
   }
 
   /** Puts one entry on record. The array handed to the journal is used again for the next one. */

@@ -14,6 +14,7 @@ import { assert } from '../std/assert.ts'
 import type { QueueSettings } from '../model/arguments.ts'
 import type { Entry, QueueId } from '../model/entry.ts'
 import type { FieldTable } from '../model/field-table.ts'
+import { underPolicy } from '../model/policy.ts'
 import { Consumers } from './consumers.ts'
 import { QueueCounters } from './counters.ts'
 import { DeduplicationTable } from './deduplication.ts'
@@ -23,6 +24,7 @@ import { KeyOrder } from './key-order.ts'
 import type { Lane } from './lane.ts'
 import { Lanes } from './lanes.ts'
 import type { Kernel } from './kernel.ts'
+import type { AppliedPolicies } from './policies.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 export interface QueueDeclaration {
@@ -42,7 +44,11 @@ export class Queue {
   readonly durable: boolean
   readonly autoDelete: boolean
   readonly arguments: FieldTable
-  readonly settings: QueueSettings
+  /** What its arguments say. */
+  readonly ownSettings: QueueSettings
+  policies: AppliedPolicies | undefined
+  /** What its arguments and policies say together. Those that count per message are below, as numbers. */
+  settings: QueueSettings
   readonly ownerConnectionId: number
   /** Its declaration survives a restart: durable and not exclusive. */
   readonly persistent: boolean
@@ -52,15 +58,13 @@ export class Queue {
   readonly delayed: DelayedEntries
   /** The exchanges with a binding to it. */
   readonly sources: Set<Exchange>
-
-  // The settings that count per message, as numbers.
   readonly maxPriority: number
-  readonly messageTtlMs: number
-  readonly maxLength: number
-  readonly maxLengthBytes: number
-  readonly deliveryLimit: number
+  messageTtlMs: number
+  maxLength: number
+  maxLengthBytes: number
+  deliveryLimit: number
   /** It has a maximum length of either kind. */
-  readonly limited: boolean
+  limited: boolean
 
   paused: boolean
   deleted: boolean
@@ -88,13 +92,18 @@ export class Queue {
   #deduplication: DeduplicationTable | undefined
 
   constructor(kernel: Kernel, vhost: VirtualHost, id: QueueId, declaration: QueueDeclaration, nowMs: number) {
-    const settings = declaration.settings
+    const own = declaration.settings
+    const policies = kernel.policies.of({ kind: own.type, vhost: vhost.name, name: declaration.name })
+    const settings =
+      policies === undefined ? own : underPolicy(own, declaration.arguments, policies.definition)
     this.id = id
     this.name = declaration.name
     this.vhost = vhost
     this.durable = declaration.durable
     this.autoDelete = declaration.autoDelete
     this.arguments = declaration.arguments
+    this.ownSettings = own
+    this.policies = policies
     this.settings = settings
     this.ownerConnectionId = declaration.ownerConnectionId
     this.persistent = declaration.durable && declaration.ownerConnectionId === 0

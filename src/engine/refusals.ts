@@ -43,6 +43,13 @@ export function tooMany(what: string, limit: number): MillraceError {
   return new MillraceError('LIMIT_REACHED', `there are ${limit} ${what} already, the most that is allowed`)
 }
 
+export function queueLimitReached(where: Named, limit: number): MillraceError {
+  return new MillraceError(
+    'PRECONDITION_FAILED',
+    `cannot declare queue '${where.name}': queue limit in vhost '${where.vhost}' (${limit}) is reached`,
+  )
+}
+
 export function recoverWithoutRequeue(): UnsupportedError {
   const hint = 'recover with requeue=true'
   return new UnsupportedError({ feature: 'recover without requeue', driver: 'this broker', hint })

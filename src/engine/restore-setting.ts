@@ -4,7 +4,7 @@ import type { Kernel } from './kernel.ts'
 
 /** Applies one fact; what is gone already is ok. */
 export function restoreSetting(kernel: Kernel, fact: Setting | SettingRemoval): void {
-  const { access, operatorLimits, parameters } = kernel
+  const { access, operatorLimits, parameters, policies } = kernel
   switch (fact.type) {
     case 'user.defined':
     case 'permission.granted':
@@ -26,8 +26,11 @@ export function restoreSetting(kernel: Kernel, fact: Setting | SettingRemoval): 
       return void parameters.clear(fact)
     case 'vhost.described':
       return parameters.restoreVhost(fact)
-    case 'policy.defined':
+    case 'policy.defined': {
+      const { type: _type, ...facts } = fact
+      return policies.restore(facts, -1)
+    }
     case 'policy.deleted':
-      return
+      return void policies.delete(fact, -1)
   }
 }

@@ -91,7 +91,7 @@ function restoreQueue(into: Restoring, fact: Definition & { type: 'queue.declare
   // Used last at a time that nobody knows: its `x-expires` begins with the first advance.
   const queue = new Queue(kernel, vhost, id, declaration, -1)
   addQueue(kernel, queue)
-  if (settings.expiresMs !== Infinity) kernel.schedule(queue, 0)
+  if (queue.settings.expiresMs !== Infinity) kernel.schedule(queue, 0)
   if (id >= kernel.nextQueueId) kernel.nextQueueId = id + 1
 }
 

@@ -9,7 +9,7 @@ import type { VirtualHost } from './virtual-host.ts'
 export function takeSnapshot(kernel: Kernel): Snapshot {
   const definitions: Definition[] = []
   for (const vhost of kernel.vhosts.values()) definitions.push({ type: 'vhost.declared', vhost: vhost.name })
-  for (const part of [kernel.parameters, kernel.access, kernel.operatorLimits]) {
+  for (const part of [kernel.parameters, kernel.access, kernel.operatorLimits, kernel.policies]) {
     definitions.push(...part.settings())
   }
   for (const vhost of kernel.vhosts.values()) defineVhost(vhost, definitions)

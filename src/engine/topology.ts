@@ -19,7 +19,16 @@ import type { ExchangeKind } from '../model/record.ts'
 import { Exchange } from './exchange.ts'
 import type { Kernel } from './kernel.ts'
 import { Queue } from './queue.ts'
-import { defaultExchangeRefused, inUse, locked, notEmpty, notFound, reserved, tooMany } from './refusals.ts'
+import {
+  defaultExchangeRefused,
+  inUse,
+  locked,
+  notEmpty,
+  notFound,
+  queueLimitReached,
+  reserved,
+  tooMany,
+} from './refusals.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 export interface DeclareExchange {
@@ -77,7 +86,7 @@ export function declareExchange(kernel: Kernel, vhost: VirtualHost, wanted: Decl
   const settings = parseExchangeArguments(declared.arguments, resource)
   if (kernel.exchangeCount >= kernel.limits.exchanges) throw tooMany('exchanges', kernel.limits.exchanges)
   kernel.exchangeCount += 1
-  const exchange = new Exchange(vhost, { name, kind, ...declared, settings })
+  const exchange = new Exchange(kernel, vhost, { name, kind, ...declared, settings })
   vhost.exchanges.set(name, exchange)
   if (exchange.persistent) {
     const { autoDelete, internal, arguments: table } = declared
@@ -138,6 +147,8 @@ export function declareQueue(
   }
   if (!wanted.serverNamed && isReservedName(name)) throw reserved('queue', name)
   const settings = parseQueueArguments(table, resource)
+  const maximum = kernel.operatorLimits.value('vhost', vhost.name, 'max-queues')
+  if (vhost.queues.size >= maximum) throw queueLimitReached({ name, vhost: vhost.name }, maximum)
   if (kernel.queues.size >= kernel.limits.queues) throw tooMany('queues', kernel.limits.queues)
   const declaration = { name, durable, autoDelete, arguments: table, settings, ownerConnectionId }
   const queue = new Queue(kernel, vhost, kernel.nextQueueId, declaration, nowMs)

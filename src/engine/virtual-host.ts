@@ -48,7 +48,7 @@ export class VirtualHost {
     this.#probe = new RouteSet()
     this.#targets = []
     for (const [exchangeName, kind, internal] of predeclared) {
-      const exchange = new Exchange(this, {
+      const exchange = new Exchange(kernel, this, {
         name: exchangeName,
         kind,
         durable: true,

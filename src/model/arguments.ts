@@ -32,6 +32,8 @@ export interface QueueSettings {
   readonly singleActiveConsumer: boolean
   /** Returns to the queue before a message is dead-lettered. */
   readonly deliveryLimit: number
+  /** How long a consumer may take to settle a delivery; undefined for what the server says. The server minds it. */
+  readonly consumerTimeoutMs: number | undefined
 }
 
 /** What an exchange's arguments say. */
@@ -69,6 +71,7 @@ export const knownQueueArguments: readonly string[] = [
   'x-queue-leader-locator',
   'x-quorum-initial-group-size',
   'x-delivery-limit',
+  'x-consumer-timeout',
 ]
 
 /** The arguments that must be the same when an exchange is declared again. */
@@ -119,6 +122,7 @@ export function parseQueueArguments(table: FieldTable, resource: string): QueueS
     deadLetterRoutingKey,
     singleActiveConsumer: reader.boolean('x-single-active-consumer') ?? false,
     deliveryLimit: reader.deliveryLimit('x-delivery-limit'),
+    consumerTimeoutMs: reader.timeout('x-consumer-timeout'),
   }
 }
 
@@ -257,6 +261,11 @@ class ArgumentReader {
     const value = this.integer(name) === undefined ? 0 : this.limit(name)
     if (value > maximumPriority) throw this.invalid(name, `{max_value_exceeded,${value}}`)
     return value
+  }
+
+  timeout(name: string): number | undefined {
+    const value = this.limit(name)
+    return value === Infinity ? undefined : value
   }
 
   /** A negative one stands for no limit, as in RabbitMQ 4. */

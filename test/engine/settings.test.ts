@@ -5,7 +5,7 @@ import type { Definition } from '../../src/model/record.ts'
 import { Engine, silentJournal } from '../../src/engine/engine.ts'
 import { decodeDefinition, encodeDefinition } from '../../src/store/definition-codec.ts'
 import { DefinitionState } from '../../src/store/definition-state.ts'
-import { codeOf } from './harness.ts'
+import { Bench, codeOf } from './harness.ts'
 
 /** An engine whose facts go through the store's codec and its fold. */
 function create(): { engine: Engine; state: DefinitionState } {
@@ -27,7 +27,9 @@ function restored(definitions: readonly Definition[]): Engine {
   return engine
 }
 
-function setAll({ access, operatorLimits, parameters }: Engine): void {
+const policy = { name: 'p', pattern: '^q', applyTo: 'all', priority: 0 } as const
+
+function setAll({ access, operatorLimits, parameters, policies }: Engine): void {
   for (const name of ['ada', 'bob']) {
     access.defineUser({
       name,
@@ -47,6 +49,11 @@ function setAll({ access, operatorLimits, parameters }: Engine): void {
     operatorLimits.set({ scope: 'vhost', name: vhost, limit: 'max-connections', value: 7 })
     parameters.set({ vhost, component: 'shovel', name: 's', value: '{"a":[1]}' })
     parameters.describeVhost({ vhost, description: 'd', tags: ['t'], defaultQueueType: 'quorum' })
+    for (const operator of [false, true]) {
+      const definition = { 'max-length': 5, overflow: 'drop-head' }
+      policies.set({ ...policy, vhost, operator, definition }, 0)
+      policies.set({ ...policy, vhost, operator, name: 'q', priority: 7, definition }, 0)
+    }
   }
   parameters.set({ vhost: '', component: '', name: 'cluster_name', value: '"mill"' })
 }
@@ -57,7 +64,7 @@ describe('on record', () => {
     setAll(engine)
     setAll(engine)
     const snapshot = engine.snapshot().definitions
-    assert.equal(snapshot.length, 2 + 2 + 4 + 4 + 8 + 3 + 2)
+    assert.equal(snapshot.length, 2 + 2 + 4 + 4 + 8 + 3 + 2 + 8)
     assert.deepEqual(restored(state.definitions()).snapshot().definitions, snapshot)
     assert.deepEqual(restored(snapshot).snapshot().definitions, snapshot)
   })
@@ -70,6 +77,7 @@ describe('on record', () => {
     engine.access.deleteUser('bob')
     engine.operatorLimits.clear({ scope: 'vhost', name: '/', limit: 'max-queues' })
     engine.parameters.clear({ vhost: '/', component: 'shovel', name: 's' })
+    engine.policies.delete({ vhost: '/', name: 'q', operator: true }, 0)
     const { definitions } = engine.snapshot()
     assert.deepEqual(restored(state.definitions()).snapshot().definitions, definitions)
     engine.deleteVhost('other', 0)
@@ -86,6 +94,9 @@ describe('on record', () => {
         'limit.set',
         'limit.set',
         'limit.set',
+        'policy.defined',
+        'policy.defined',
+        'policy.defined',
       ],
     )
   })
@@ -102,6 +113,7 @@ describe('on record', () => {
     engine.access.deleteUser('bob')
     engine.operatorLimits.clear({ scope: 'vhost', name: '/', limit: 'max-queues' })
     engine.parameters.clear({ vhost: '/', component: 'shovel', name: 's' })
+    engine.policies.delete({ vhost: '/', name: 'q', operator: true }, 0)
     assert.deepEqual(restored(facts).snapshot().definitions, engine.snapshot().definitions)
   })
 })
@@ -118,6 +130,21 @@ describe('limits', () => {
     assert.equal(limits.value('vhost', '/', 'max-queues'), Infinity)
     assert.equal(limits.clear({ scope: 'vhost', name: '/', limit: 'max-queues' }), true)
     assert.equal(limits.clear({ scope: 'vhost', name: '/', limit: 'max-queues' }), false)
+  })
+
+  test('no more queues are declared than a virtual host may have; those that are there stay', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    client.queue('a')
+    client.queue('b')
+    bench.engine.operatorLimits.set({ scope: 'vhost', name: '/', limit: 'max-queues', value: 1 })
+    client.queue('a')
+    assert.throws(() => client.queue('c'), {
+      code: 'PRECONDITION_FAILED',
+      message: "cannot declare queue 'c': queue limit in vhost '/' (1) is reached",
+    })
+    bench.engine.operatorLimits.set({ scope: 'vhost', name: '/', limit: 'max-queues', value: 3 })
+    client.queue('c')
   })
 
   test('what is no limit of a user or virtual host that exists is refused', () => {

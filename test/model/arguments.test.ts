@@ -41,6 +41,7 @@ describe('queue arguments', () => {
       deadLetterRoutingKey: undefined,
       singleActiveConsumer: false,
       deliveryLimit: Infinity,
+      consumerTimeoutMs: undefined,
     })
   })
 
@@ -74,6 +75,7 @@ describe('queue arguments', () => {
       deadLetterRoutingKey: 'dead',
       singleActiveConsumer: true,
       deliveryLimit: 3,
+      consumerTimeoutMs: undefined,
     })
   })
 
