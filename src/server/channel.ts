@@ -50,8 +50,9 @@ export class Channel {
   #deferred: DeferredFrames | undefined
   #timeout: ConsumerTimeout | undefined
 
-  constructor(connection: Connection, number: number, access: Access, vhost: string) {
+  constructor(connection: Connection, number: number, access: Access) {
     const { broker } = connection.server
+    const { vhost } = connection.handshake
     this.number = number
     this.connection = connection
     this.access = access
@@ -184,7 +185,7 @@ export class Channel {
 
   /** @internal */
   cancelled(consumerTag: string): void {
-    if (this.#state !== 'open' || !this.connection.capabilities.consumerCancelNotify) return
+    if (this.#state !== 'open' || !this.connection.handshake.capabilities.consumerCancelNotify) return
     this.send({ type: 'basic.cancel', consumerTag, nowait: true })
   }
 
@@ -247,7 +248,7 @@ export class Channel {
   close(): void {
     if (this.#state === 'open') this.#release('closed')
     this.#state = 'closed'
-    this.connection.forget(this)
+    this.connection.channels.forget(this)
   }
 
   /** Its connection ends: nothing is told, and the engine is told by the connection. */
@@ -291,7 +292,7 @@ export class Channel {
     let frame = deferred.take()
     while (frame !== undefined) {
       const { type, payload } = frame
-      this.connection.deferred(-payload.length)
+      this.connection.takenUp(payload.length)
       const methodId = type === 'method' ? methodIdAt(payload, 0) : publishId
       this.connection.guard(this, () => this[type](payload, 0, payload.length), methodId)
       // It waits anew: what is left comes before what was set aside meanwhile, and that is nothing.

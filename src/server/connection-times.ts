@@ -56,7 +56,7 @@ export class ConnectionTimes implements WheelTask {
     if (nowMs >= this.#deadlineMs) return this.#destroy('too slow', { state: connection.state })
     if (this.#deadlineMs !== Infinity) return this.#deadlineMs
     const silentMs = this.#lookMs()
-    const { heartbeatSeconds } = connection.tuned
+    const { heartbeatSeconds } = connection.handshake.tuned
     if (heartbeatSeconds > 0) {
       // A socket that is not read hears nothing.
       const deadMs = missedHeartbeats * heartbeatSeconds * 1000
@@ -74,7 +74,7 @@ export class ConnectionTimes implements WheelTask {
   }
 
   #lookMs(): number {
-    const { heartbeatSeconds } = this.#connection.tuned
+    const { heartbeatSeconds } = this.#connection.handshake.tuned
     return heartbeatSeconds === 0 ? idleLookMs : Math.min(idleLookMs, heartbeatSeconds * 500)
   }
 

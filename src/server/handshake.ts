@@ -1,15 +1,25 @@
 /**
- * The beginning of a connection: who it is, what both ends can take, and which virtual host it enters. Each step takes the
- * client's method and gives what the connection is to know or answer; a refusal is thrown.
+ * The beginning of a connection: who it is, what both ends can take, and which virtual host it enters.
+ *
+ * ```text
+ *   start ->  <- start-ok (SASL)   tune ->   <- tune-ok   <- open   open-ok ->
+ *   starting ────────────────────> tuning ─────────────> opening ──────────────> done
+ * ```
+ *
+ * It knows no socket: it takes the client's methods and gives the answers, or throws a refusal.
  */
 import type { FieldTable } from '../model/field-table.ts'
+import { ProtocolError } from '../model/errors.ts'
 import { minimumFrameMaxBytes } from '../wire/frame.ts'
-import type { MethodOf } from '../wire/method.ts'
+import type { Method, MethodOf } from '../wire/method.ts'
+import { replyCodes } from '../wire/methods.ts'
 import type { Account, Authenticator } from './authenticator.ts'
 import type { ServerLimits } from './limits.ts'
-import { accessRefused, commandInvalid, notAllowed } from './refusal.ts'
+import { accessRefused, channelError, commandInvalid, notAllowed } from './refusal.ts'
+import type { Refusal } from './refusal.ts'
 import { mechanismsFor, readResponse } from './sasl.ts'
 import type { Credentials } from './sasl.ts'
+import type { Server } from './server.ts'
 
 /** Whose connection it is. */
 export interface Peer {
@@ -30,7 +40,7 @@ export interface ClientCapabilities {
   readonly authenticationFailureClose: boolean
 }
 
-export const noCapabilities: ClientCapabilities = Object.freeze({
+const noCapabilities: ClientCapabilities = Object.freeze({
   consumerCancelNotify: false,
   blocked: false,
   authenticationFailureClose: false,
@@ -43,7 +53,105 @@ export interface Tuned {
   readonly heartbeatSeconds: number
 }
 
-export function startMethod(peer: Peer, serverProperties: FieldTable): MethodOf<'connection.start'> {
+export class Handshake {
+  readonly #server: Server
+  readonly #peer: Peer
+  #stage: 'starting' | 'tuning' | 'opening' | 'done'
+  #account: Account | undefined
+  #capabilities: ClientCapabilities
+  #clientProperties: FieldTable
+  #tuned: Tuned
+  #vhost: string
+
+  constructor(server: Server, peer: Peer) {
+    this.#server = server
+    this.#peer = peer
+    this.#stage = 'starting'
+    this.#account = undefined
+    this.#capabilities = noCapabilities
+    this.#clientProperties = {}
+    this.#tuned = { channelMax: 0, frameMaxBytes: minimumFrameMaxBytes, heartbeatSeconds: 0 }
+    this.#vhost = ''
+  }
+
+  get stage(): 'starting' | 'tuning' | 'opening' | 'done' {
+    return this.#stage
+  }
+
+  /** Undefined before the login. */
+  get account(): Account | undefined {
+    return this.#account
+  }
+
+  get capabilities(): ClientCapabilities {
+    return this.#capabilities
+  }
+
+  get clientProperties(): FieldTable {
+    return this.#clientProperties
+  }
+
+  get tuned(): Tuned {
+    return this.#tuned
+  }
+
+  /** '' before connection.open. */
+  get vhost(): string {
+    return this.#vhost
+  }
+
+  /** The first method. */
+  start(): MethodOf<'connection.start'> {
+    return startMethod(this.#peer, this.#server.properties)
+  }
+
+  /** Takes the client's next step and gives the answer, if it has one. Throws refusals. */
+  take(method: Method): Method | undefined {
+    const { limits, authenticator, broker } = this.#server
+    if (method.type === 'connection.start-ok' && this.#stage === 'starting') {
+      this.#login(method)
+      this.#stage = 'tuning'
+      return tuneMethod(limits)
+    }
+    if (method.type === 'connection.tune-ok' && this.#stage === 'tuning') {
+      this.#tuned = tuned(method, limits)
+      this.#stage = 'opening'
+      return undefined
+    }
+    if (method.type === 'connection.open' && this.#stage === 'opening') {
+      const vhost = method.virtualHost
+      checkEntry(this.#account as Account, vhost, broker.engine.vhosts.has(vhost), authenticator)
+      this.#vhost = vhost
+      this.#stage = 'done'
+      return { type: 'connection.open-ok' }
+    }
+    throw channelError(`unexpected method in connection state ${this.#stage}`)
+  }
+
+  /** Whether a peer is told of this refusal: RabbitMQ tells few things to somebody it does not know yet. */
+  tells(refusal: Refusal): boolean {
+    const { replyCode } = refusal
+    if (this.#stage === 'starting') {
+      return replyCode === replyCodes.ACCESS_REFUSED && this.#capabilities.authenticationFailureClose
+    }
+    return this.#stage !== 'tuning' || replyCode === replyCodes.NOT_ALLOWED
+  }
+
+  #login(method: MethodOf<'connection.start-ok'>): void {
+    const { authenticator, log } = this.#server
+    this.#clientProperties = method.clientProperties
+    this.#capabilities = capabilitiesOf(method.clientProperties)
+    try {
+      this.#account = login(method, this.#peer, authenticator)
+    } catch (error) {
+      if (error instanceof ProtocolError) throw error
+      log.warn('login refused', { peer: this.#peer.name, error: (error as Error).message })
+      throw loginRefused(method.mechanism)
+    }
+  }
+}
+
+function startMethod(peer: Peer, serverProperties: FieldTable): MethodOf<'connection.start'> {
   return {
     type: 'connection.start',
     versionMajor: 0,
@@ -54,7 +162,7 @@ export function startMethod(peer: Peer, serverProperties: FieldTable): MethodOf<
   }
 }
 
-export function capabilitiesOf(clientProperties: FieldTable): ClientCapabilities {
+function capabilitiesOf(clientProperties: FieldTable): ClientCapabilities {
   const said = clientProperties['capabilities']
   const isTable =
     typeof said === 'object' && said !== null && !Array.isArray(said) && !(said instanceof Uint8Array)
@@ -67,11 +175,7 @@ export function capabilitiesOf(clientProperties: FieldTable): ClientCapabilities
 }
 
 /** Throws ACCESS_REFUSED with what the log is to say; the peer is told less, see `loginRefused`. */
-export function login(
-  method: MethodOf<'connection.start-ok'>,
-  peer: Peer,
-  authenticator: Authenticator,
-): Account {
+function login(method: MethodOf<'connection.start-ok'>, peer: Peer, authenticator: Authenticator): Account {
   const { mechanism, response } = method
   const known = mechanismsFor(peer.certificateName !== undefined).find((name) => name === mechanism)
   if (known === undefined) throw commandInvalid(`unknown authentication mechanism '${mechanism}'`)
@@ -87,13 +191,13 @@ export function login(
 }
 
 /** What a peer whose login was refused is told: not why. */
-export function loginRefused(mechanism: string): Error {
+function loginRefused(mechanism: string): Error {
   return accessRefused(
     `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`,
   )
 }
 
-export function tuneMethod(limits: ServerLimits): MethodOf<'connection.tune'> {
+function tuneMethod(limits: ServerLimits): MethodOf<'connection.tune'> {
   return {
     type: 'connection.tune',
     channelMax: limits.channels,
@@ -103,7 +207,7 @@ export function tuneMethod(limits: ServerLimits): MethodOf<'connection.tune'> {
 }
 
 /** Throws NOT_ALLOWED for what goes beyond the offer. */
-export function tuned(method: MethodOf<'connection.tune-ok'>, limits: ServerLimits): Tuned {
+function tuned(method: MethodOf<'connection.tune-ok'>, limits: ServerLimits): Tuned {
   const { channelMax, frameMax, heartbeat } = method
   checkNegotiated('frame_max', frameMax, minimumFrameMaxBytes, limits.frameBytes)
   checkNegotiated('channel_max', channelMax, 1, limits.channels)
@@ -111,12 +215,7 @@ export function tuned(method: MethodOf<'connection.tune-ok'>, limits: ServerLimi
 }
 
 /** Throws NOT_ALLOWED. @param exists whether there is such a virtual host */
-export function checkEntry(
-  account: Account,
-  vhost: string,
-  exists: boolean,
-  authenticator: Authenticator,
-): void {
+function checkEntry(account: Account, vhost: string, exists: boolean, authenticator: Authenticator): void {
   if (!exists) throw notAllowed(`vhost ${vhost} not found`)
   if (authenticator.mayEnter(account, vhost)) return
   throw notAllowed(`access to vhost '${vhost}' refused for user '${account.name}'`)
