@@ -17,7 +17,7 @@ import { queueChecks } from './queue-options.ts'
 import type { QueueOptions } from './queue-options.ts'
 import { Requests } from './requests.ts'
 import { within } from './timer.ts'
-import type { RequestOptions } from './requests.ts'
+import type { RequestOptions, Untyped } from './requests.ts'
 import { unlessAborted, untilAborted, waitChecks } from './wait.ts'
 import type { WaitOptions } from './wait.ts'
 import { workChecks } from './work-options.ts'
@@ -104,8 +104,11 @@ export class Client {
     return (await this.#requests.request(name, data, options)) as Result
   }
 
-  /** Answers requests of this name; what the handler returns is the reply. */
-  reply<Data = unknown>(name: string, handler: Handler<Data>, options: WorkOptions = {}): Worker<Data> {
+  /**
+   * Answers requests of this name; what the handler returns is the reply. `Data` says what a request holds; without it
+   * nothing is checked, as with `JSON.parse`.
+   */
+  reply<Data = Untyped>(name: string, handler: Handler<Data>, options: WorkOptions = {}): Worker<Data> {
     assertQueueName(name)
     checkOptions(`reply ${name}`, { handler, ...options }, { handler: isFunction, ...workChecks })
     return this.#requests.reply(name, handler, options)

@@ -21,6 +21,13 @@ import { Worker } from './worker.ts'
 /** On a reply: the handler failed, the body is its message. */
 export const errorHeader = 'x-millrace-error'
 
+/**
+ * What a request holds where its replier does not say: no schema stands between the two, and `mq.reply('math.add', (msg) =>
+ * msg.data.a + msg.data.b)` is code as it is written. The only `any` there is; with a type argument there is none.
+ */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type Untyped = any
+
 export interface RequestOptions extends WaitOptions {
   /** How long to wait for the reply (default 30s). */
   readonly timeout?: Duration

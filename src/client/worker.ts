@@ -28,7 +28,7 @@ import { workChecks } from './work-options.ts'
 import type { Handler, WorkOptions } from './work-options.ts'
 
 /** What happens in a worker, as facts. */
-export interface WorkerEvents<Data> extends Record<string, unknown[]> {
+export interface WorkerEvents<Data> {
   /** The handler returned and the job is acknowledged. */
   completed: [job: Job<Data>, result: unknown]
   /** An attempt failed; `retrying` or `dead` follows. */
@@ -114,7 +114,7 @@ export class Worker<Data = unknown> implements Closable {
     return this.#running.size
   }
 
-  on<Name extends keyof WorkerEvents<Data> & string>(
+  on<Name extends keyof WorkerEvents<Data>>(
     name: Name,
     listener: (...facts: WorkerEvents<Data>[Name]) => void,
   ): this {
@@ -122,7 +122,7 @@ export class Worker<Data = unknown> implements Closable {
     return this
   }
 
-  off<Name extends keyof WorkerEvents<Data> & string>(
+  off<Name extends keyof WorkerEvents<Data>>(
     name: Name,
     listener: (...facts: WorkerEvents<Data>[Name]) => void,
   ): this {
