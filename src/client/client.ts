@@ -26,7 +26,8 @@ import type { Worker } from './worker.ts'
 
 export interface CloseOptions extends WaitOptions {
   /**
-   * How long running jobs may take to end; then their signals are aborted and they go back (default: they are waited for).
+   * How long running jobs may take to end; then their signals are aborted and they go back to their place, no attempt used
+   * up (default: they are waited for).
    * As long once more for what was sent to be stored, where the disk is full; then those sends reject with CLOSED.
    */
   readonly timeout?: Duration

@@ -132,7 +132,7 @@ export class Worker<Data = unknown> implements Closable {
 
   /**
    * Takes no more jobs and waits for those running. With `timeout`, jobs that run longer have their signal aborted and go
-   * back to the queue. Idempotent. Called off by a signal, it goes on all the same.
+   * back to their place in the queue, no attempt used up. Idempotent. Called off by a signal, it goes on all the same.
    */
   close(options: { timeout?: Duration } & WaitOptions = {}): Promise<void> {
     checkOptions('worker.close', options, { timeout: isDuration, ...waitChecks })
@@ -196,7 +196,8 @@ export class Worker<Data = unknown> implements Closable {
     const handedBack = [...this.#running.entries()].map(([slot, item]) => {
       if (item instanceof Job) item.abort(new ClosedError('The worker was closed before the job was done'))
       this.#running.remove(slot)
-      return item.settle({ type: 'retry', delayMs: 0, error: 'the worker was closed' })
+      // Not a retry: that who works on it stops is no failure of the job, and would cost it its place and an attempt.
+      return item.settle({ type: 'release' })
     })
     // What cannot be handed back any more is handed back by the engine, with the connection.
     await Promise.allSettled(handedBack)

@@ -183,7 +183,7 @@ test('close waits for the running job and takes no other', () =>
     assert.equal(stats.consumers, 0)
   }))
 
-test('close with a timeout aborts what runs too long and hands it back, its attempt counted', () =>
+test('close with a timeout aborts what runs too long and puts it back to its place: no attempt is used up', () =>
   withMemory(async (mq) => {
     const queue = mq.queue('q')
     let signal: AbortSignal | undefined
@@ -191,12 +191,33 @@ test('close with a timeout aborts what runs too long and hands it back, its atte
       signal = job.signal
       return new Promise(() => undefined)
     })
-    await queue.send(1)
+    await queue.sendMany([1, 2])
     await sleep(10)
     await worker.close({ timeout: 20 })
     assert.equal(signal?.aborted, true)
-    const [job] = await queue.browse()
-    assert.equal(job?.attempt, 2)
+    const jobs = await queue.browse()
+    assert.deepEqual(
+      jobs.map(({ data, attempt }) => [data, attempt]),
+      [
+        [1, 1],
+        [2, 1],
+      ],
+    )
+  }))
+
+test('a job cut off by close on its last attempt is handed to the next worker, and not dead-lettered', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q', { attempts: 1 })
+    const stopped = queue.work(() => new Promise(() => undefined))
+    await queue.send(1)
+    await sleep(10)
+    await stopped.close({ timeout: 1 })
+    const [job] = (await event(
+      queue.work(() => 'done'),
+      'completed',
+    )) as [Job]
+    assert.equal(job.attempt, 1)
+    assert.equal((await queue.stats()).dead, 0)
   }))
 
 test('a handler that ends after close changes nothing', () =>
