@@ -1,5 +1,6 @@
 /** What one connection's account may do in its virtual host, remembered until users or permissions change. */
-import type { Account, Authenticator, Permission } from './authenticator.ts'
+import type { Permission } from '../model/setting.ts'
+import type { Account, Authenticator } from './authenticator.ts'
 import { accessRefused } from './refusal.ts'
 
 /** Answers remembered at most; then they are asked for anew. */

@@ -3,8 +3,7 @@
  * at login and once at open, a channel for each name it sees for the first time.
  */
 
-/** One of RabbitMQ's three permissions on a name (https://www.rabbitmq.com/docs/access-control). */
-export type Permission = 'configure' | 'write' | 'read'
+import type { Permission } from '../model/setting.ts'
 
 /** A user who has logged in. */
 export interface Account {
@@ -14,8 +13,8 @@ export interface Account {
 }
 
 export interface Authenticator {
-  /** The account, or undefined where name or password is wrong. */
-  login(name: string, password: string): Account | undefined
+  /** The account, or undefined where name or password is wrong; at once where it can be told at once. */
+  login(name: string, password: string): Account | undefined | Promise<Account | undefined>
   /** The account of a peer that its certificate names (SASL EXTERNAL), or undefined. */
   loginByCertificate(commonName: string): Account | undefined
   /** Whether this account may log in from another machine. */
@@ -32,31 +31,4 @@ export interface Authenticator {
 export interface TopicUse {
   readonly exchange: string
   readonly routingKey: string
-}
-
-/** The one user there is before others are made: may do everything, from this machine only. */
-export const guest = 'guest'
-
-/** Users by name and password, who may do everything. For tests, and until users are kept by the engine. */
-export function openAuthenticator(
-  users: Readonly<Record<string, string>> = { [guest]: guest },
-): Authenticator {
-  const accounts = new Map(
-    Object.entries(users).map(([name, password]) => [
-      name,
-      { account: { name, impersonator: false }, password },
-    ]),
-  )
-  return {
-    version: 0,
-    login: (name, password) => {
-      const known = accounts.get(name)
-      return known !== undefined && known.password === password ? known.account : undefined
-    },
-    loginByCertificate: (commonName) => accounts.get(commonName)?.account,
-    mayComeFromAfar: (account) => account.name !== guest,
-    mayEnter: () => true,
-    may: () => true,
-    mayRoute: () => true,
-  }
 }

@@ -10,7 +10,7 @@ export const basicMethods: Handlers = {
   'basic.qos': (channel, { prefetchSize, prefetchCount, global }) => {
     if (prefetchSize !== 0) throw notImplemented(`prefetch_size!=0 (${prefetchSize})`)
     channel.session.qos({ prefetchCount, global })
-    channel.connection.changed()
+    channel.connection.changes.changed()
     channel.reply({ type: 'basic.qos-ok' })
   },
   'basic.consume': consume,
@@ -21,11 +21,11 @@ export const basicMethods: Handlers = {
   },
   'basic.nack': (channel, { deliveryTag, multiple, requeue }) => {
     channel.session.nack(deliveryTag, { multiple, requeue }, channel.connection.nowMs)
-    channel.connection.changed()
+    channel.connection.changes.changed()
   },
   'basic.reject': (channel, { deliveryTag, requeue }) => {
     channel.session.reject(deliveryTag, { requeue }, channel.connection.nowMs)
-    channel.connection.changed()
+    channel.connection.changes.changed()
   },
   'basic.recover': (channel, { requeue }) => {
     recover(channel, requeue)
@@ -46,7 +46,7 @@ function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
     { queue: name, tag: method.consumerTag, noAck, exclusive, arguments: method.arguments },
     connection.nowMs,
   )
-  connection.changed()
+  connection.changes.changed()
   channel.reply({ type: 'basic.consume-ok', consumerTag }, nowait)
 }
 
@@ -70,7 +70,7 @@ function cancel(channel: Channel, { consumerTag, nowait }: MethodOf<'basic.cance
     channel.replyConsumerTag = undefined
   } else {
     session.cancel(consumerTag, connection.nowMs)
-    connection.changed()
+    connection.changes.changed()
   }
   channel.reply({ type: 'basic.cancel-ok', consumerTag }, nowait)
 }
@@ -80,7 +80,7 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
   const { broker } = connection.server
   const name = stripLineBreaks(method.queue)
   const got = session.get({ queue: name, noAck: method.noAck }, connection.nowMs)
-  connection.changed()
+  connection.changes.changed()
   if (got !== undefined) {
     const { delivery, messageCount } = got
     broker.delivered(delivery.entry)
@@ -98,7 +98,7 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
 function recover(channel: Channel, requeue: boolean): void {
   if (!requeue) throw notImplemented('requeue=false')
   channel.session.recover({ requeue }, channel.connection.nowMs)
-  channel.connection.changed()
+  channel.connection.changes.changed()
 }
 
 function tagInUse(tag: string): Error {

@@ -12,7 +12,7 @@ export const transactionMethods: Handlers = {
   },
   'tx.commit': (channel) => {
     channel.session.txCommit(channel.connection.nowMs)
-    channel.connection.published()
+    channel.connection.changes.published()
     channel.replyWhenDurable({ type: 'tx.commit-ok' })
   },
   'tx.rollback': (channel) => {

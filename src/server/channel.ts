@@ -87,7 +87,7 @@ export class Channel {
       const settlement = this.#settlement
       settlement.read(buffer, start, end)
       this.session.ack(settlement.deliveryTag, settlement.multiple, this.connection.nowMs)
-      this.connection.changed()
+      this.connection.changes.changed()
     } else {
       handleMethod(this, decodeMethod(buffer, start, end))
     }
@@ -115,7 +115,7 @@ export class Channel {
       this.confirms.count(outcome.type === 'rejected')
       connection.server.confirms.touch(this.confirms)
     }
-    connection.published()
+    connection.changes.published()
   }
 
   /** A message to a requester's address: handed over at once, or dropped. */
@@ -144,7 +144,7 @@ export class Channel {
 
   /** As `reply`, once everything done so far is durable. */
   replyWhenDurable(method: Method, nowait = false): void {
-    this.connection.changed()
+    this.connection.changes.changed()
     const { broker } = this.connection.server
     if (nowait || broker.store === undefined) this.reply(method, nowait)
     else this.wait(broker.whenDurable(), () => this.send(method))
@@ -271,7 +271,7 @@ export class Channel {
     if (this.replyAddress !== undefined) this.connection.server.replyAddresses.remove(this.replyAddress)
     this.replyConsumerTag = undefined
     this.session.close(this.connection.server.broker.nowMs())
-    this.connection.changed()
+    this.connection.changes.changed()
   }
 
   #closingMethod(id: number): void {

@@ -25,6 +25,7 @@ import type { Method } from '../wire/method.ts'
 import { methodIds } from '../wire/methods.ts'
 import { Access } from './access.ts'
 import type { Account } from './authenticator.ts'
+import { Changes } from './changes.ts'
 import { ChannelSet } from './channel-set.ts'
 import type { Channel } from './channel.ts'
 import { ConnectionTimes } from './connection-times.ts'
@@ -50,15 +51,13 @@ export class Connection implements FrameSink, OutputOwner {
   readonly times: ConnectionTimes
   readonly handshake: Handshake
   readonly channels: ChannelSet
+  readonly changes: Changes
   /** When the input that is being handled came. */
   nowMs: number
   readonly #reader: FrameReader
   readonly #intake: Intake
   #state: ConnectionState
   #access: Access | undefined
-  /** Since `inputHandled`: something may be delivered, something was published. */
-  #changed: boolean
-  #published: boolean
 
   constructor(server: Server, socket: Socket, peer: Peer) {
     const { limits } = server
@@ -75,13 +74,12 @@ export class Connection implements FrameSink, OutputOwner {
     this.nowMs = server.broker.nowMs()
     this.handshake = new Handshake(server, peer)
     this.channels = new ChannelSet(this)
+    this.changes = new Changes(server.broker)
     this.times = new ConnectionTimes(this, this.nowMs)
     this.#reader = new FrameReader(this, { expectsProtocolHeader: true, frameMaxBytes: minimumFrameMaxBytes })
     this.#intake = new Intake(socket, limits)
     this.#state = 'greeting'
     this.#access = undefined
-    this.#changed = false
-    this.#published = false
     socket.on('data', (chunk: Buffer) => this.#received(chunk))
     socket.on('error', (error) => server.log.debug('socket failed', { id: this.id, error: error.message }))
     socket.on('close', () => this.#closed())
@@ -160,17 +158,6 @@ export class Connection implements FrameSink, OutputOwner {
 
   // --- for its channels -----------------------------------------------------------------------------------------
 
-  /** Something may be delivered now. */
-  changed(): void {
-    this.#changed = true
-  }
-
-  /** Something was published. */
-  published(): void {
-    this.#changed = true
-    this.#published = true
-  }
-
   /** A channel set so many bytes aside. */
   deferred(bytes: number): void {
     this.#intake.defer(bytes)
@@ -193,17 +180,9 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** A chunk of input was handled: tells the broker once what the frames in it have changed. */
   inputHandled(): void {
-    const { broker, confirms } = this.server
-    if (this.#published) {
-      this.#published = false
-      broker.review()
-      if (broker.gate.shut && this.#intake.pause('blocked')) this.server.blocked(this)
-    }
-    if (this.#changed) {
-      this.#changed = false
-      broker.wake()
-    }
-    confirms.gather()
+    const { server } = this
+    if (this.changes.tell() && this.#intake.pause('blocked')) server.blocked(this)
+    server.confirms.gather()
   }
 
   // --- OutputOwner ----------------------------------------------------------------------------------------------
@@ -297,19 +276,35 @@ export class Connection implements FrameSink, OutputOwner {
   }
 
   #handshake(method: Method): void {
-    const { handshake, server } = this
+    const { handshake } = this
     const answer = handshake.take(method)
-    if (answer !== undefined) this.#send(answer)
-    const { account, stage, tuned, vhost } = handshake
-    if (stage === 'opening') {
-      this.output.writer.frameMaxBytes = tuned.frameMaxBytes
-      this.#reader.frameMaxBytes = tuned.frameMaxBytes
-    } else if (stage === 'done') {
-      this.#access = new Access({ account: account as Account, vhost, authenticator: server.authenticator })
-      this.#state = 'running'
-      this.times.opened(this.nowMs)
-      server.log.info('connection opened', { id: this.id, peer: this.peer.name, user: account?.name, vhost })
+    if (answer instanceof Promise) this.#await(answer)
+    else if (answer !== undefined) this.#send(answer)
+    if (handshake.stage === 'opening') {
+      this.output.writer.frameMaxBytes = handshake.tuned.frameMaxBytes
+      this.#reader.frameMaxBytes = handshake.tuned.frameMaxBytes
+    } else if (handshake.stage === 'done') {
+      this.#opened(handshake.account as Account, handshake.vhost)
     }
+  }
+
+  /** A password is being hashed: nothing is read meanwhile. */
+  #await(answer: Promise<Method>): void {
+    this.#intake.pause('login')
+    answer
+      .then(
+        (method) => this.#state === 'handshake' && this.#send(method),
+        (error: unknown) => this.#failed(error, 0, 0),
+      )
+      .finally(() => this.#intake.resume('login'))
+  }
+
+  #opened(account: Account, vhost: string): void {
+    const { authenticator, log } = this.server
+    this.#access = new Access({ account, vhost, authenticator })
+    this.#state = 'running'
+    this.times.opened(this.nowMs)
+    log.info('connection opened', { id: this.id, peer: this.peer.name, user: account.name, vhost })
   }
 
   #failed(error: unknown, number: number, methodId: number): void {
@@ -378,7 +373,6 @@ export class Connection implements FrameSink, OutputOwner {
     const { broker } = this.server
     this.channels.abandon()
     if (broker.state === 'open') broker.engine.closeConnection(this.id, broker.nowMs())
-    this.#changed = false
     broker.wake()
   }
 

@@ -9,7 +9,6 @@
  * It knows no socket: it takes the client's methods and gives the answers, or throws a refusal.
  */
 import type { FieldTable } from '../model/field-table.ts'
-import { ProtocolError } from '../model/errors.ts'
 import { minimumFrameMaxBytes } from '../wire/frame.ts'
 import type { Method, MethodOf } from '../wire/method.ts'
 import { replyCodes } from '../wire/methods.ts'
@@ -105,13 +104,14 @@ export class Handshake {
     return startMethod(this.#peer, this.#server.properties)
   }
 
-  /** Takes the client's next step and gives the answer, if it has one. Throws refusals. */
-  take(method: Method): Method | undefined {
+  /**
+   * Takes the client's next step and gives the answer, if it has one; later where a password is hashed. Throws refusals, or
+   * rejects with them.
+   */
+  take(method: Method): Method | undefined | Promise<Method> {
     const { limits, authenticator, broker } = this.#server
     if (method.type === 'connection.start-ok' && this.#stage === 'starting') {
-      this.#login(method)
-      this.#stage = 'tuning'
-      return tuneMethod(limits)
+      return this.#login(method)
     }
     if (method.type === 'connection.tune-ok' && this.#stage === 'tuning') {
       this.#tuned = tuned(method, limits)
@@ -137,17 +137,30 @@ export class Handshake {
     return this.#stage !== 'tuning' || replyCode === replyCodes.NOT_ALLOWED
   }
 
-  #login(method: MethodOf<'connection.start-ok'>): void {
-    const { authenticator, log } = this.#server
+  #login(method: MethodOf<'connection.start-ok'>): Method | Promise<Method> {
+    const { authenticator, limits } = this.#server
     this.#clientProperties = method.clientProperties
     this.#capabilities = capabilitiesOf(method.clientProperties)
-    try {
-      this.#account = login(method, this.#peer, authenticator)
-    } catch (error) {
-      if (error instanceof ProtocolError) throw error
-      log.warn('login refused', { peer: this.#peer.name, error: (error as Error).message })
-      throw loginRefused(method.mechanism)
+    const credentials = credentialsOf(method, this.#peer)
+    const found = accountOf(credentials, this.#peer, authenticator)
+    const proceed = (account: Account | undefined): Method => {
+      this.#account = this.#checked(account, credentials, method.mechanism)
+      this.#stage = 'tuning'
+      return tuneMethod(limits)
     }
+    return found instanceof Promise ? found.then(proceed) : proceed(found)
+  }
+
+  /** Throws ACCESS_REFUSED. The log is told why, the peer is not. */
+  #checked(account: Account | undefined, credentials: Credentials | undefined, mechanism: string): Account {
+    const { authenticator, log } = this.#server
+    const peer = this.#peer
+    const allowed = account !== undefined && (peer.loopback || authenticator.mayComeFromAfar(account))
+    if (allowed) return account
+    const user = nameIn(credentials, peer)
+    const error = account === undefined ? 'invalid credentials' : 'this user can only connect via localhost'
+    log.warn('login refused', { peer: peer.name, user, mechanism, error })
+    throw loginRefused(mechanism)
   }
 }
 
@@ -174,20 +187,12 @@ function capabilitiesOf(clientProperties: FieldTable): ClientCapabilities {
   }
 }
 
-/** Throws ACCESS_REFUSED with what the log is to say; the peer is told less, see `loginRefused`. */
-function login(method: MethodOf<'connection.start-ok'>, peer: Peer, authenticator: Authenticator): Account {
+/** Undefined for an answer that cannot be read. Throws ProtocolError (503) for a mechanism that was not offered. */
+function credentialsOf(method: MethodOf<'connection.start-ok'>, peer: Peer): Credentials | undefined {
   const { mechanism, response } = method
   const known = mechanismsFor(peer.certificateName !== undefined).find((name) => name === mechanism)
   if (known === undefined) throw commandInvalid(`unknown authentication mechanism '${mechanism}'`)
-  const credentials = readResponse(known, response)
-  if (credentials === undefined) throw accessRefused(`${mechanism} login refused: malformed response`)
-  const account = accountOf(credentials, peer, authenticator)
-  if (account === undefined)
-    throw accessRefused(`${mechanism} login refused: ${whoOf(credentials, peer)} - invalid credentials`)
-  if (!peer.loopback && !authenticator.mayComeFromAfar(account)) {
-    throw accessRefused(`user '${account.name}' can only connect via localhost`)
-  }
-  return account
+  return readResponse(known, response)
 }
 
 /** What a peer whose login was refused is told: not why. */
@@ -236,13 +241,18 @@ function tuneRefused(name: string, value: number, than: string, bound: string, a
   )
 }
 
-function accountOf(credentials: Credentials, peer: Peer, authenticator: Authenticator): Account | undefined {
+function accountOf(
+  credentials: Credentials | undefined,
+  peer: Peer,
+  authenticator: Authenticator,
+): Account | undefined | Promise<Account | undefined> {
+  if (credentials === undefined) return undefined
   if (credentials.type === 'password') return authenticator.login(credentials.name, credentials.password)
   return peer.certificateName === undefined
     ? undefined
     : authenticator.loginByCertificate(peer.certificateName)
 }
 
-function whoOf(credentials: Credentials, peer: Peer): string {
-  return `user '${credentials.type === 'password' ? credentials.name : (peer.certificateName ?? '')}'`
+function nameIn(credentials: Credentials | undefined, peer: Peer): string {
+  return credentials?.type === 'password' ? credentials.name : (peer.certificateName ?? '')
 }

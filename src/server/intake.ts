@@ -1,10 +1,10 @@
 /**
- * Whether a connection's socket is read: not while its publishes must wait, while its channels have set much aside, or while
+ * Whether a connection's socket is read: not while its login is looked at, while its publishes must wait, while its channels have set much aside, or while
  * it takes none of its answers.
  */
 import type { Socket } from 'node:net'
 
-const bits = { blocked: 1, deferred: 2, flooded: 4 } as const
+const bits = { blocked: 1, deferred: 2, flooded: 4, login: 8 } as const
 
 export type PauseReason = keyof typeof bits
 

@@ -11,14 +11,15 @@
 import { resolve } from 'node:path'
 import type { TlsOptions } from 'node:tls'
 import type { Broker } from '../broker/broker.ts'
+import { ValidationError } from '../model/errors.ts'
 import { openBroker } from '../broker/open-broker.ts'
 import type { OpenBrokerOptions } from '../broker/open-broker.ts'
-import { guest, openAuthenticator } from './authenticator.ts'
 import type { ServerLimits } from './limits.ts'
-import { Listener } from './listener.ts'
+import { isLoopback, Listener } from './listener.ts'
 import type { ListenOptions } from './listener.ts'
 import type { Log } from './log.ts'
 import { Server } from './server.ts'
+import { brokerAuthenticator, defaultVhost, defineUser, ensureGuest, guest, isGuestAlone } from './users.ts'
 import { version } from './version.ts'
 
 export interface BrokerOptions {
@@ -28,8 +29,13 @@ export interface BrokerOptions {
   readonly port?: number
   /** Default 127.0.0.1. */
   readonly host?: string
-  /** Passwords by user name; default guest with guest, who may come from this machine only. */
+  /**
+   * Passwords by user name, for users who may do everything: made, or changed, when it starts. Without it those in the data
+   * folder are there, and at its first start guest with the password guest, who may come from this machine only.
+   */
   readonly users?: Readonly<Record<string, string>>
+  /** Users who may come from this machine only; default guest. */
+  readonly loopbackUsers?: readonly string[]
   /** Virtual hosts to be there, besides `/`. */
   readonly vhosts?: readonly string[]
   /** Serves TLS on the port, instead of plain AMQP. */
@@ -67,7 +73,8 @@ const defaultTlsPort = 5671
 /**
  * Resolves when it listens, with everything recovered.
  *
- * Throws StoreError (DIRECTORY_LOCKED and others of the folder), and what the system says of a port that is taken.
+ * Throws StoreError (DIRECTORY_LOCKED and others of the folder), ValidationError INVALID_OPTION (a host that others reach, and
+ * no user but guest), and what the system says of a port that is taken.
  */
 export async function startBroker(options: BrokerOptions = {}): Promise<RunningBroker> {
   const broker = await openBroker({
@@ -83,20 +90,27 @@ export async function startBroker(options: BrokerOptions = {}): Promise<RunningB
 }
 
 async function serve(broker: Broker, options: BrokerOptions): Promise<RunningBroker> {
-  for (const vhost of ['/', ...(options.vhosts ?? [])]) broker.ensureVhost(vhost)
-  const users = options.users ?? { [guest]: guest }
+  const vhosts = [defaultVhost, ...(options.vhosts ?? [])]
+  for (const vhost of vhosts) broker.ensureVhost(vhost)
+  const users = Object.entries(options.users ?? {})
+  const stored = options.data !== undefined
+  for (const [name, password] of users) await defineUser(broker, { name, password, vhosts, stored })
+  ensureGuest(broker, vhosts)
+  refuseOpenDoor(broker, options.host)
+  await broker.whenDurable()
+  const { limits, log, loopbackUsers } = options
   const server = new Server({
     broker,
-    authenticator: openAuthenticator(users),
+    authenticator: brokerAuthenticator(broker, loopbackUsers && new Set(loopbackUsers)),
     version,
-    ...(options.limits !== undefined && { limits: options.limits }),
-    ...(options.log !== undefined && { log: options.log }),
+    ...(limits !== undefined && { limits }),
+    ...(log !== undefined && { log }),
   })
   const listener = await listen(server, options)
   const failed = new Promise<Error>((tell) => broker.events.on('failed', tell))
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => (closed ??= server.close().then(() => broker.close()))
-  const [user = guest, password = ''] = Object.entries(users)[0] ?? []
+  const [user, password] = users[0] ?? [guest, guest]
   const scheme = options.tls === undefined ? 'amqp' : 'amqps'
   const host = listener.host
   return {
@@ -111,6 +125,16 @@ async function serve(broker: Broker, options: BrokerOptions): Promise<RunningBro
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+/** Nobody could log in from afar, but everybody knows how to from here: that is a mistake, whoever made it. */
+function refuseOpenDoor(broker: Broker, host = '127.0.0.1'): void {
+  if (isLoopback(host) || !isGuestAlone(broker)) return
+  throw new ValidationError(
+    'INVALID_OPTION',
+    `there is no user but guest, who may come from this machine only, so nobody could use ${host}: ` +
+      'make a user with `millrace add_user NAME --data DIR`, or listen on 127.0.0.1',
+  )
 }
 
 async function listen(server: Server, options: BrokerOptions): Promise<Listener> {
