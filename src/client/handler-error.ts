@@ -1,4 +1,5 @@
-/** How handlers fail. */
+/** How handlers fail: with an Error, or with anything else that JavaScript can throw. */
+import { types } from 'node:util'
 import { MillraceError } from '../model/errors.ts'
 import type { Delivery } from './driver.ts'
 
@@ -18,10 +19,26 @@ export function exhausted(delivery: Delivery): Error {
   )
 }
 
-/** A handler may throw anything. */
+/** What was thrown where it is an Error whose message is text; else an Error that tells of it, with it as the cause. */
 export function asError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown
-  return new MillraceError('HANDLER_FAILED', `The handler threw no Error but ${String(thrown)}`, {
-    cause: thrown,
-  })
+  const isError = attempt(() => types.isNativeError(thrown) || thrown instanceof Error) === true
+  const message = isError ? attempt(() => (thrown as Error).message) : undefined
+  if (typeof message === 'string') return thrown as Error
+  const what = isError ? `an Error whose message is ${written(message)}` : `no Error but ${written(thrown)}`
+  return new MillraceError('HANDLER_FAILED', `The handler threw ${what}`, { cause: thrown })
+}
+
+/** A value for people: its JSON where it is an object. */
+function written(value: unknown): string {
+  const json = typeof value === 'object' && value !== null ? attempt(() => JSON.stringify(value)) : undefined
+  return json ?? attempt(() => String(value)) ?? `a value of type ${typeof value} that cannot be written`
+}
+
+/** What it comes to, or undefined: what was thrown may run code of its own, which may throw again. */
+function attempt<T>(look: () => T): T | undefined {
+  try {
+    return look()
+  } catch {
+    return undefined
+  }
 }

@@ -127,7 +127,7 @@ export class Messages<Data> implements AsyncIterableIterator<Job<Data>>, Closabl
     try {
       return await openJob(delivery, this.#setup.schema)
     } catch (error) {
-      await delivery.settle({ type: 'dead', reason: 'invalid', error: (error as Error).message })
+      await delivery.settle({ type: 'dead', reason: 'invalid', error: asError(error).message })
       return undefined
     }
   }
