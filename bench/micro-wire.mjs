@@ -4,7 +4,7 @@
  *   npm run build && node bench/micro-wire.mjs [read-16 write-1024 …] [--dist folder] [--seconds 1]
  *
  * `read` is basic.publish with header and body, out of chunks of 64 KB as a socket gives them; `write` is basic.deliver
- * with header and body, taken once a 64 KB; `ack` is a confirm or acknowledgement each way.
+ * with header and body, taken once a 64 KB (`varied`: each message with properties of its own); `ack` is a confirm or acknowledgement each way.
  */
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -113,11 +113,20 @@ const delivering = (body) => {
   return writing((writer, tag) => writer.deliver(1, 'consumer-1', tag, false, message))
 }
 
+/** As `delivering`, but each message has properties of its own. */
+const deliveringVaried = (body) => {
+  const messages = Array.from({ length: 64 }, (_, id) =>
+    Message.ofBytes('', 'emails', encodeProperties({ deliveryMode: 2, messageId: `message-${id}` }), body),
+  )
+  return writing((writer, tag) => writer.deliver(1, 'consumer-1', tag, false, messages[tag % 64]))
+}
+
 const cases = {
   'read-16': publishing(Buffer.alloc(16, 'x')),
   'read-1024': publishing(Buffer.alloc(1024, 'x')),
   'read-ack': reading((writer, tag) => writer.ack(1, tag, false)),
   'write-16': delivering(Buffer.alloc(16, 'x')),
+  'write-varied-16': deliveringVaried(Buffer.alloc(16, 'x')),
   'write-1024': delivering(Buffer.alloc(1024, 'x')),
   'write-text-1024': delivering('x'.repeat(1024)),
   'write-ack': writing((writer, tag) => writer.ack(1, tag, true)),

@@ -7,24 +7,17 @@
  * for (const bytes of writer.take()) socket.write(bytes)
  * ```
  */
+import { bodyLength } from '../model/message.ts'
 import type { Body } from '../model/message.ts'
-import { bodyBytes, bodyLength } from '../model/message.ts'
-import { basicClassId, frameEnd, frameOverheadBytes, frameType, protocolHeader } from './frame.ts'
+import { headerFrameBytes, putHeaderFrame, writeBody, writeFrame } from './content-frames.ts'
+import { DeliveryWriter } from './delivery-writer.ts'
+import type { Content } from './delivery-writer.ts'
+import { frameEnd, frameHeaderBytes, frameOverheadBytes, frameType, protocolHeader } from './frame.ts'
+import { putFrameHeader, putLong, putLongLong, putShortString, shortStringRoom } from './frame-bytes.ts'
 import { encodeMethod } from './method-codec.ts'
 import type { ContentMethod, Method } from './method.ts'
 import { methodIds } from './methods.ts'
 import { Slabs } from './slabs.ts'
-
-/** What of a message is written; `Message` of the model fits. */
-export interface Content {
-  readonly exchange: string
-  readonly routingKey: string
-  /** AMQP's property flags and list. */
-  readonly propertyBytes: Uint8Array
-  readonly body: Body
-  /** The body's size in bytes. */
-  readonly bodyLength: number
-}
 
 export interface FrameWriterOptions {
   /** The largest frame, with its 8 bytes of overhead; 0 for no limit. */
@@ -35,10 +28,13 @@ export class FrameWriter {
   /** The largest frame, with its 8 bytes of overhead; 0 for no limit. Set anew when tuning is over. */
   frameMaxBytes: number
   readonly #slabs: Slabs
+  /** Made with the first delivery: most connections only publish, and a client has none. */
+  #deliveries: DeliveryWriter | undefined
 
   constructor(options: FrameWriterOptions) {
     this.frameMaxBytes = options.frameMaxBytes
     this.#slabs = new Slabs()
+    this.#deliveries = undefined
   }
 
   /** How many bytes wait to be taken. */
@@ -46,44 +42,42 @@ export class FrameWriter {
     return this.#slabs.bytes
   }
 
-  /** What was written since the last time, in order; theirs who take it, nobody writes there again. */
+  /** What was written since the last time, in order; nobody writes there again. */
   take(): readonly Uint8Array[] {
     return this.#slabs.take()
   }
 
   /** `AMQP 0 0 9 1`: a client's first bytes, and a server's answer to what it does not speak. */
   protocolHeader(): void {
-    this.#slabs.raw(protocolHeader)
+    this.#slabs.copy(protocolHeader)
   }
 
   heartbeat(): void {
-    this.#slabs.raw(heartbeatFrame)
+    this.#slabs.copy(heartbeatFrame)
   }
 
   /** Bytes as they are. */
   raw(bytes: Uint8Array): void {
-    this.#slabs.raw(bytes)
+    this.#slabs.copy(bytes)
+  }
+
+  /** A frame of any type and payload. A payload of 16 KB or more is not copied: nobody may change it any more. */
+  frame(type: number, channel: number, payload: Uint8Array): void {
+    writeFrame(this.#slabs, type, channel, payload)
   }
 
   /** Any method, without content. Throws ValidationError for a value that its field cannot hold, and has written nothing then. */
   method(channel: number, method: Method): void {
-    this.frame(frameType.method, channel, encodeMethod(method))
+    writeFrame(this.#slabs, frameType.method, channel, encodeMethod(method))
   }
 
-  /** A frame of any type and payload. */
-  frame(type: number, channel: number, payload: Uint8Array): void {
-    this.#slabs.frameHeader(type, channel, payload.length)
-    this.#slabs.raw(payload)
-    this.#slabs.octet(frameEnd)
-  }
-
-  /** A method with content: header and as many body frames as it takes. */
+  /** Any method with content: header and as many body frames as it takes. A body of 16 KB or more is not copied. */
   content(channel: number, method: ContentMethod, propertyBytes: Uint8Array, body: Body): void {
     this.method(channel, method)
     this.#content(channel, propertyBytes, body, bodyLength(body))
   }
 
-  /** basic.deliver and its content. */
+  /** basic.deliver and its content. Throws ValidationError as `method` does. */
   deliver(
     channel: number,
     consumerTag: string,
@@ -91,13 +85,8 @@ export class FrameWriter {
     redelivered: boolean,
     content: Content,
   ): void {
-    const { exchange, routingKey } = content
-    this.content(
-      channel,
-      { type: 'basic.deliver', consumerTag, deliveryTag, redelivered, exchange, routingKey },
-      content.propertyBytes,
-      content.body,
-    )
+    this.#deliveries ??= new DeliveryWriter(this.#slabs)
+    this.#deliveries.write(channel, consumerTag, deliveryTag, redelivered, content, this.#mostBodyBytes)
   }
 
   /** basic.get-ok and its content. @param messageCount how many are still ready behind it */
@@ -108,24 +97,26 @@ export class FrameWriter {
     messageCount: number,
     content: Content,
   ): void {
+    const slabs = this.#slabs
     const { exchange, routingKey } = content
-    this.content(
-      channel,
-      { type: 'basic.get-ok', deliveryTag, redelivered, exchange, routingKey, messageCount },
-      content.propertyBytes,
-      content.body,
-    )
+    const at = slabs.reserve(32 + shortStringRoom(exchange) + shortStringRoom(routingKey))
+    const { buffer } = slabs
+    let end = putLong(buffer, at + frameHeaderBytes, methodIds['basic.get-ok'])
+    end = putLongLong(buffer, end, deliveryTag)
+    buffer[end] = redelivered ? 1 : 0
+    end = putShortString(buffer, end + 1, exchange, 'the exchange')
+    end = putShortString(buffer, end, routingKey, 'the routing key')
+    end = putLong(buffer, end, messageCount)
+    this.#endMethod(channel, at, end)
+    this.#content(channel, content.propertyBytes, content.body, content.bodyLength)
   }
 
   /** basic.return and its content. */
   return(channel: number, replyCode: number, replyText: string, content: Content): void {
     const { exchange, routingKey } = content
-    this.content(
-      channel,
-      { type: 'basic.return', replyCode, replyText, exchange, routingKey },
-      content.propertyBytes,
-      content.body,
-    )
+    const method = { type: 'basic.return', replyCode, replyText, exchange, routingKey } as const
+    this.method(channel, method)
+    this.#content(channel, content.propertyBytes, content.body, content.bodyLength)
   }
 
   /** basic.ack: a confirm to a publisher, or a client's acknowledgement. */
@@ -138,28 +129,32 @@ export class FrameWriter {
     this.#settle(channel, methodIds['basic.nack'], deliveryTag, (multiple ? 1 : 0) | (requeue ? 2 : 0))
   }
 
+  get #mostBodyBytes(): number {
+    return this.frameMaxBytes === 0 ? Infinity : this.frameMaxBytes - frameOverheadBytes
+  }
+
   #settle(channel: number, id: number, deliveryTag: number, bits: number): void {
     const slabs = this.#slabs
-    slabs.frameHeader(frameType.method, channel, 13)
-    slabs.long(id)
-    slabs.longLong(deliveryTag)
-    slabs.octet(bits)
-    slabs.octet(frameEnd)
+    const at = slabs.reserve(21)
+    const { buffer } = slabs
+    let end = putLong(buffer, at + frameHeaderBytes, id)
+    end = putLongLong(buffer, end, deliveryTag)
+    buffer[end] = bits
+    this.#endMethod(channel, at, end + 1)
+  }
+
+  #endMethod(channel: number, at: number, end: number): void {
+    const { buffer } = this.#slabs
+    putFrameHeader(buffer, at, frameType.method, channel, end - at - frameHeaderBytes)
+    buffer[end] = frameEnd
+    this.#slabs.advance(end + 1)
   }
 
   #content(channel: number, propertyBytes: Uint8Array, body: Body, bytes: number): void {
     const slabs = this.#slabs
-    slabs.frameHeader(frameType.header, channel, 12 + propertyBytes.length)
-    slabs.long(basicClassId << 16)
-    slabs.longLong(bytes)
-    slabs.raw(propertyBytes)
-    slabs.octet(frameEnd)
-    if (bytes === 0) return
-    const whole = bodyBytes(body)
-    const most = this.frameMaxBytes === 0 ? bytes : this.frameMaxBytes - frameOverheadBytes
-    for (let start = 0; start < bytes; start += most) {
-      this.frame(frameType.body, channel, whole.subarray(start, start + most))
-    }
+    const at = slabs.reserve(headerFrameBytes + propertyBytes.length)
+    slabs.advance(putHeaderFrame(slabs.buffer, at, channel, propertyBytes, bytes))
+    writeBody(slabs, channel, body, bytes, this.#mostBodyBytes)
   }
 }
 

@@ -124,6 +124,55 @@ describe('frames written', () => {
     }
   })
 
+  test('a delivery does not depend on the deliveries before it', () => {
+    const seed = seedOfRun()
+    const random = new Random(seed)
+    const properties = [
+      encodeProperties({}),
+      encodeProperties({ deliveryMode: 2 }),
+      Buffer.from('10000a', 'hex'),
+    ]
+    const messages = Array.from({ length: 12 }, () =>
+      Message.ofBytes(
+        random.pick(['', 'exchange']),
+        random.pick(['a', 'b']),
+        random.pick(properties),
+        random.pick([
+          '',
+          'one',
+          'two',
+          'grüße',
+          Buffer.from('bytes'),
+          'l'.repeat(5000),
+          Buffer.alloc(20_000, 1),
+        ]),
+      ),
+    )
+    const writer = new FrameWriter({ frameMaxBytes: 4096 })
+    const plain = new FrameWriter({ frameMaxBytes: 4096 })
+    for (let round = 0; round < 20_000; round += 1) {
+      const message = random.pick(messages.slice(0, 1 + (round % 1000 < 500 ? 1 : 11)))
+      const { exchange, routingKey } = message
+      const [channel, consumerTag] = [random.pick([1, 1, 258]), random.pick(['c', 'c', 'd'])]
+      const [deliveryTag, redelivered] = [round * 1_000_003, random.below(9) === 0]
+      writer.deliver(channel, consumerTag, deliveryTag, redelivered, message)
+      const method = {
+        type: 'basic.deliver',
+        consumerTag,
+        deliveryTag,
+        redelivered,
+        exchange,
+        routingKey,
+      } as const
+      plain.content(channel, method, message.propertyBytes, message.body)
+      if (random.below(5) === 0) for (const each of [writer, plain]) each.ack(1, round, true)
+      if (random.below(50) > 0) continue
+      assert.equal(writer.bytes, plain.bytes)
+      const [actual, expected] = [Buffer.concat(writer.take()), Buffer.concat(plain.take())]
+      assert.ok(actual.equals(expected), `seed ${seed}, round ${round}`)
+    }
+  })
+
   test('a body is split at the largest frame, and not at all where there is no limit', () => {
     for (const body of ['b'.repeat(20_000), Buffer.alloc(20_000, 'b'), 'ü'.repeat(10_000)]) {
       const sizes = (frameMaxBytes: number): number[] => {
