@@ -1,5 +1,6 @@
 /** The command line: every command, and what they have in common. */
 import { Command, CommanderError } from 'commander'
+import { addAddUser } from './commands/add-user.ts'
 import { addConsume } from './commands/consume.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addMove } from './commands/move.ts'
@@ -8,6 +9,7 @@ import { addPurge } from './commands/purge.ts'
 import { addQueues } from './commands/queues.ts'
 import { addRedrive } from './commands/redrive.ts'
 import { addSend } from './commands/send.ts'
+import { addServe } from './commands/serve.ts'
 import { addStats } from './commands/stats.ts'
 import { exitCode } from './exit-code.ts'
 import { Host } from './host.ts'
@@ -53,6 +55,7 @@ function createProgram(host: Host): Command {
 }
 
 const commands = [
+  addServe,
   addSend,
   addConsume,
   addPeek,
@@ -62,6 +65,7 @@ const commands = [
   addRedrive,
   addMove,
   addDoctor,
+  addAddUser,
 ] as const
 
 const footer = `

@@ -1,0 +1,119 @@
+/** `millrace serve` and `add_user`, in processes of their own where signals matter. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { connect } from 'amqplib'
+import { ended, jsonLines, millrace, spawnMillrace } from './harness.ts'
+
+async function newFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-serve-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** A serving process, and where it says it listens. */
+async function serve(t: TestContext, ...argv: readonly string[]) {
+  const child = spawnMillrace(['serve', '--port', '0', '--log-format', 'json', ...argv], '')
+  t.after(() => child.kill('SIGKILL'))
+  const done = ended(child)
+  const url = await new Promise<string>((resolve, reject) => {
+    let text = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      const match = /"event":"listening","url":"(.*?)"/.exec(text)
+      if (match !== null) resolve(match[1]!)
+    })
+    child.once('exit', () => reject(new Error(`it ended: ${text}`)))
+  })
+  return { child, done, url }
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`serve says where it listens, and ends with 0 at ${signal}`, async (t) => {
+    const { child, done, url } = await serve(t, '--data', await newFolder(t))
+    const connection = await connect(url)
+    const closed = new Promise<Error>((resolve) => connection.once('close', resolve))
+    child.kill(signal)
+    assert.match(
+      (await closed).message,
+      /CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'/,
+    )
+    const { code, errors, output } = await done
+    assert.equal(code, 0)
+    assert.equal(output, '')
+    assert.deepEqual(
+      jsonLines(errors).map((line) => line['event']),
+      ['listening', 'connection opened', 'stopping', 'connection closed', 'stopped'],
+    )
+  })
+}
+
+test('a folder in use, a port in use: an error and code 1', async (t) => {
+  const folder = await newFolder(t)
+  const { url } = await serve(t, '--data', folder)
+  const taken = await millrace(['serve', '--data', folder, '--port', '0'])
+  assert.equal(taken.code, 1)
+  assert.match(taken.errors, /DIRECTORY_LOCKED/)
+  const port = new URL(url).port
+  const busy = await millrace(['serve', '--memory', '--port', port])
+  assert.equal(busy.code, 1)
+  assert.match(busy.errors, /EADDRINUSE/)
+})
+
+test('a host that others reach is refused until there is a user, and the error says how to make one', async (t) => {
+  const folder = await newFolder(t)
+  const refused = await millrace(['serve', '--data', folder, '--port', '0', '--host', '0.0.0.0'])
+  assert.equal(refused.code, 2)
+  assert.match(refused.errors, /millrace add_user NAME --data DIR/)
+  const made = await millrace(['add_user', 'app', '--data', folder], { input: 'secret\n' })
+  assert.deepEqual({ code: made.code, output: made.output }, { code: 0, output: '' })
+  const { url } = await serve(t, '--data', folder, '--host', '0.0.0.0')
+  const { port } = new URL(url)
+  await (await connect(`amqp://app:secret@127.0.0.1:${port}`)).close()
+  await assert.rejects(connect(`amqp://app:wrong@127.0.0.1:${port}`), /ACCESS_REFUSED/)
+  await assert.rejects(connect(`amqp://guest:guest@127.0.0.1:${port}`), /ACCESS_REFUSED/)
+})
+
+test('the command line beats the configuration, whose paths are relative to it', async (t) => {
+  const folder = await newFolder(t)
+  const config = join(folder, 'millrace.json')
+  await writeFile(
+    config,
+    JSON.stringify({ data: 'messages', port: 1, log: { level: 'error', format: 'text' } }),
+  )
+  const { url } = await serve(t, '--config', config, '--log-level', 'info')
+  assert.notEqual(new URL(url).port, '1')
+})
+
+test('a wrong configuration is told by name, and nothing is started', async (t) => {
+  const config = join(await newFolder(t), 'millrace.json')
+  const cases = [
+    ['{"prot": 1}', /there is no setting 'prot'/],
+    ['{"port": "x"}', /'port' cannot be "x"/],
+    ['{"tls": {"cert": 1}}', /'tls.cert' cannot be 1/],
+    ['{"limits": {"frames": 1}}', /there is no setting 'limits.frames'/],
+    ['[]', /is no JSON object/],
+    ['{', /cannot read the configuration/],
+  ] as const
+  for (const [text, expected] of cases) {
+    await writeFile(config, text)
+    const { code, errors } = await millrace(['serve', '--memory', '--config', config])
+    assert.equal(code, 2, text)
+    assert.match(errors, expected)
+  }
+})
+
+test('options that contradict each other are refused', async () => {
+  for (const argv of [
+    ['--data', 'x', '--memory'],
+    ['--memory', '--tls-cert', 'c.pem'],
+    ['--memory', '--tls-ca', 'c.pem'],
+    ['--memory', '--port', '70000'],
+    ['--memory', '--log-level', 'loud'],
+  ]) {
+    assert.equal((await millrace(['serve', ...argv])).code, 2, argv.join(' '))
+  }
+})
