@@ -34,6 +34,8 @@ export type { Queue } from '../engine/queue.ts'
 export type { PublishExtras, PublishOutcome } from '../engine/publish.ts'
 export { persistentPublish, transientPublish } from '../engine/publish.ts'
 export type { VirtualHost } from '../engine/virtual-host.ts'
+export { refuses } from '../engine/fullness.ts'
+export { routingKeysOf } from '../engine/routing-keys.ts'
 
 export interface BrokerOptions {
   /** An opened store and what it recovered; none for memory only. */

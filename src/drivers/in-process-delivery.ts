@@ -74,14 +74,12 @@ export class InProcessDelivery implements Delivery, Received {
     } catch (error) {
       return Promise.reject(error)
     }
-    this.#settled = true
-    if (out !== undefined) {
-      const refused = driver.publishNow(out).find((result) => result.type === 'rejected')
-      if (refused?.type === 'rejected') {
-        this.#settled = false
-        return Promise.reject(refused.error)
-      }
+    try {
+      if (out !== undefined && out.length > 0) driver.publishOut(out)
+    } catch (error) {
+      return Promise.reject(error)
     }
+    this.#settled = true
     const tag = this.#delivery.deliveryTag
     let held: boolean
     switch (outcome.type) {

@@ -1,6 +1,7 @@
 /** One message of the port into the engine, and what the engine says of it. */
 import { persistentPublish, transientPublish } from '../broker/broker.ts'
 import type { Broker, PublishExtras, PublishOutcome, VirtualHost } from '../broker/broker.ts'
+import type { BrokerLimits } from '../broker/limits.ts'
 import type { Outgoing, PublishResult } from '../client/driver.ts'
 import { MillraceError, ValidationError } from '../model/errors.ts'
 import { Message } from '../model/message.ts'
@@ -34,17 +35,8 @@ export function publishOne(
   outgoing: Outgoing,
   nowMs: number,
 ): PublishResult {
-  const { limits } = broker
-  const message = Message.of(outgoing.exchange, outgoing.routingKey, outgoing.properties, outgoing.body)
-  const bytes = message.bodyLength
-  if (bytes > limits.maximumBodyBytes) return rejected(tooLarge(bytes, limits.maximumBodyBytes))
   try {
-    if (
-      outgoing.properties.headers !== undefined &&
-      message.propertyBytes.byteLength > limits.maximumHeaderBytes
-    ) {
-      return rejected(headersTooLarge(message.propertyBytes.byteLength, limits.maximumHeaderBytes))
-    }
+    const message = messageOf(broker.limits, outgoing)
     return resultOf(vhost.publish(message, extrasOf(outgoing), nowMs), outgoing)
   } catch (error) {
     if (error instanceof MillraceError) return rejected(error)
@@ -52,8 +44,19 @@ export function publishOne(
   }
 }
 
+/** @throws ValidationError MESSAGE_TOO_LARGE, HEADERS_TOO_LARGE, and for headers that cannot be encoded */
+export function messageOf(limits: BrokerLimits, outgoing: Outgoing): Message {
+  const message = Message.of(outgoing.exchange, outgoing.routingKey, outgoing.properties, outgoing.body)
+  const bytes = message.bodyLength
+  if (bytes > limits.maximumBodyBytes) throw tooLarge(bytes, limits.maximumBodyBytes)
+  if (outgoing.properties.headers === undefined) return message
+  const headerBytes = message.propertyBytes.byteLength
+  if (headerBytes > limits.maximumHeaderBytes) throw headersTooLarge(headerBytes, limits.maximumHeaderBytes)
+  return message
+}
+
 /** The common cases are constants: no object per message. */
-function extrasOf(outgoing: Outgoing): PublishExtras {
+export function extrasOf(outgoing: Outgoing): PublishExtras {
   const { properties, delayMs = 0, ttlMs = Infinity, key = '', dedupe } = outgoing
   const persistent = properties.deliveryMode !== 1
   const priority = properties.priority ?? 0
@@ -80,13 +83,15 @@ function resultOf(outcome: PublishOutcome, outgoing: Outgoing): PublishResult {
     case 'duplicate':
       return { type: 'duplicate', messageId: outcome.messageId }
     case 'rejected':
-      return rejected(
-        new MillraceError(
-          'QUEUE_FULL',
-          `The queue is full (routing key '${outgoing.routingKey}'); consume from it, raise its maxLength, or send later`,
-        ),
-      )
+      return rejected(queueFull(outgoing))
   }
+}
+
+export function queueFull(outgoing: Outgoing): MillraceError {
+  return new MillraceError(
+    'QUEUE_FULL',
+    `The queue is full (routing key '${outgoing.routingKey}'); consume from it, raise its maxLength, or send later`,
+  )
 }
 
 function rejected(error: Error): PublishResult {

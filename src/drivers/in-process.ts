@@ -25,6 +25,7 @@ import { browseQueue } from './in-process-browse.ts'
 import { capabilities } from './in-process-capabilities.ts'
 import { InProcessDelivery } from './in-process-delivery.ts'
 import { relayEvents } from './in-process-events.ts'
+import { publishAllOrNone } from './in-process-out.ts'
 import { partsOf, publishOne } from './in-process-publish.ts'
 import { cancelDelayed, moveMessages, statsOf } from './in-process-queue.ts'
 import { applyTopology, removeTopology } from './in-process-topology.ts'
@@ -47,6 +48,8 @@ export class InProcessDriver implements Driver, Holder {
   readonly #options: InProcessOptions
   #lease: Lease | undefined
   #session: Session | undefined
+  /** For what goes out with a settlement. */
+  #transactional: Session | undefined
   #vhost: VirtualHost | undefined
   #connectionId = 0
   #arrived: InProcessDelivery[] = []
@@ -237,10 +240,15 @@ export class InProcessDriver implements Driver, Holder {
     if (this.#unsettled === 0) this.#settledAll?.()
   }
 
-  /** @internal Publishes in this turn. */
-  publishNow(batch: readonly Outgoing[]): readonly PublishResult[] {
+  /** @internal Publishes all of it in this turn, or throws and publishes nothing. */
+  publishOut(batch: readonly Outgoing[]): void {
     const { broker, vhost } = this.#live()
-    return this.#publishNow(broker, vhost, batch)
+    if (this.#transactional === undefined) {
+      const session = { vhost: vhost.name, connectionId: this.#connectionId, sink: this }
+      this.#transactional = broker.engine.openSession(session)
+      this.#transactional.txSelect()
+    }
+    publishAllOrNone(broker, this.#transactional, batch)
   }
 
   #forgetConsumer(tag: string): boolean {
