@@ -35,7 +35,10 @@ function check(apply: { session: Session; vhost: VirtualHost; nowMs: number; top
     assertExchangeName(exchange.name)
     const declaration = exchangeDeclaration(exchange)
     if (vhost.exchanges.has(exchange.name)) session.declareExchange(declaration)
-    else read(() => parseExchangeArguments(declaration.arguments, `exchange '${exchange.name}'`))
+    else
+      read(() =>
+        parseExchangeArguments(declaration.arguments, `exchange '${exchange.name}'`, declaration.kind),
+      )
   }
   for (const queue of topology.queues ?? []) {
     assertQueueName(queue.name)

@@ -27,7 +27,7 @@ import type { Policies } from './policies.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
 import { tooMany, unknownVhost } from './refusals.ts'
-import { restoreDefinition, restoreEntries } from './restore.ts'
+import { mendHoldings, restoreDefinition, restoreEntries } from './restore.ts'
 import { Session } from './session.ts'
 import type { SessionSink } from './sink.ts'
 import { takeSnapshot } from './snapshot.ts'
@@ -117,6 +117,7 @@ export class Engine {
     assert(this.#kernel.vhosts.size === 0 && kernel.nextSeq === 1, 'state is restored into a new engine')
     const journal = kernel.journal
     kernel.journal = silentJournal
+    kernel.isRestoring = true
     kernel.nextSeq = recovered.nextSeq
     kernel.nextQueueId = recovered.nextQueueId
     const into = {
@@ -127,7 +128,9 @@ export class Engine {
     }
     for (const definition of recovered.definitions) restoreDefinition(into, definition)
     for (const queue of recovered.queues) restoreEntries(kernel, queue)
+    kernel.isRestoring = false
     kernel.journal = journal
+    mendHoldings(kernel)
   }
 
   /** The state that a store writes at the head of each log file. */
@@ -325,6 +328,12 @@ export class Engine {
     let queues = 0
     for (const vhost of this.#kernel.vhosts.values()) {
       vhost.invariants()
+      for (const { holding } of vhost.exchanges.values()) {
+        if (holding === undefined) continue
+        queues += 1
+        holding.forEachResident((entry) => (residentBytes += entry.bodyBytes))
+        assert(kernel.queues.get(holding.id) === holding, 'what is held back is found by its id')
+      }
       for (const queue of vhost.queues.values()) {
         queues += 1
         queue.invariants()

@@ -1,6 +1,7 @@
 /** A message enters queues: one entry each, one record for all that are durable. */
 import { Entry } from '../model/entry.ts'
 import type { Message } from '../model/message.ts'
+import { heldEntry } from './held-entry.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
 
@@ -31,7 +32,7 @@ export function enterQueues(kernel: Kernel, targets: readonly Queue[], entering:
   const stored: Entry[] = []
   const queues: Queue[] = []
   for (const queue of targets) {
-    if (!entering.persistent || !queue.persistent) continue
+    if (!isRecorded(queue, entering)) continue
     stored.push(entryOf(kernel, queue, entering))
     queues.push(queue)
   }
@@ -40,7 +41,7 @@ export function enterQueues(kernel: Kernel, targets: readonly Queue[], entering:
   stored.forEach((entry, index) => place(queues[index]!, entry))
   if (stored.length === targets.length) return
   for (const queue of targets) {
-    if (!entering.persistent || !queue.persistent) place(queue, entryOf(kernel, queue, entering))
+    if (!isRecorded(queue, entering)) place(queue, entryOf(kernel, queue, entering))
   }
 }
 
@@ -61,6 +62,9 @@ export function newEntry(
   nowMs: number,
   recovered: boolean,
 ): Entry {
+  if (queue.holdsFor !== undefined) {
+    return heldEntry(kernel, queue, message, terms, { publishedAtMs, nowMs, recovered })
+  }
   const ttlMs = terms.ttlMs < queue.messageTtlMs ? terms.ttlMs : queue.messageTtlMs
   const seq = kernel.nextSeq
   kernel.nextSeq = seq + 1
@@ -78,6 +82,10 @@ export function newEntry(
     deliveryCount: 0,
     recovered,
   })
+}
+
+function isRecorded(queue: Queue, entering: Entering): boolean {
+  return queue.persistent && (entering.persistent || queue.holdsFor !== undefined)
 }
 
 function entryOf(kernel: Kernel, queue: Queue, entering: Entering): Entry {

@@ -2,7 +2,7 @@
 import type { ExchangeSettings } from '../model/arguments.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { exchangeUnderPolicy } from '../model/policy.ts'
-import type { ExchangeKind } from '../model/record.ts'
+import type { BrokerExchangeKind } from '../model/record.ts'
 import { Router } from '../routing/router.ts'
 import type { Kernel } from './kernel.ts'
 import type { AppliedPolicies } from './policies.ts'
@@ -11,7 +11,7 @@ import type { VirtualHost } from './virtual-host.ts'
 
 export interface ExchangeDeclaration {
   readonly name: string
-  readonly kind: ExchangeKind
+  readonly kind: BrokerExchangeKind
   readonly durable: boolean
   readonly autoDelete: boolean
   /** Takes messages from other exchanges only. */
@@ -23,7 +23,7 @@ export interface ExchangeDeclaration {
 export class Exchange {
   readonly vhost: VirtualHost
   readonly name: string
-  readonly kind: ExchangeKind
+  readonly kind: BrokerExchangeKind
   readonly durable: boolean
   readonly autoDelete: boolean
   readonly internal: boolean
@@ -36,6 +36,8 @@ export class Exchange {
   /** The nameless one: every queue is bound to it by its name. */
   readonly isDefault: boolean
   readonly router: Router<Queue | Exchange>
+  /** Where one of type `x-delayed-message` holds its messages back. */
+  holding: Queue | undefined
   /** The exchanges with a binding to it. */
   readonly sources: Set<Exchange>
   /** The number of the last route that reached it; a RouteSet's own. */
@@ -57,7 +59,8 @@ export class Exchange {
       policies === undefined ? settings : exchangeUnderPolicy(settings, policies.definition)
     ).alternateExchange
     this.isDefault = declaration.name === ''
-    this.router = new Router(declaration.kind)
+    this.router = new Router(settings.routing, declaration.arguments)
+    this.holding = undefined
     this.sources = new Set()
     this.routeMark = 0
   }

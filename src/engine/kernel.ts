@@ -55,6 +55,8 @@ export class Kernel {
   residentBytes: number
   exchangeCount: number
   bindingCount: number
+  /** What is on record is being restored: facts come from there. */
+  isRestoring: boolean
   /** A sink is being called: the engine must not be called. */
   insideSink: boolean
   /** Entries that may still be expired, parked or dropped in this call. */
@@ -89,6 +91,7 @@ export class Kernel {
     this.residentBytes = 0
     this.exchangeCount = 0
     this.bindingCount = 0
+    this.isRestoring = false
     this.insideSink = false
     this.work = 0
     this.#single = []

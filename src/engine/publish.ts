@@ -9,6 +9,7 @@ import { enterQueues, newEntry, place } from './enter.ts'
 import type { Entering } from './enter.ts'
 import type { Exchange } from './exchange.ts'
 import { refuses } from './fullness.ts'
+import { delayOf } from './held-entry.ts'
 import type { Kernel } from './kernel.ts'
 import { dropOverflow } from './overflow.ts'
 import type { Queue } from './queue.ts'
@@ -136,6 +137,7 @@ export function checkPublish(
 ): void {
   if (exchange.internal) throw internalRefused(exchange)
   if (extras.hasHeaders) checkRoutingKeys(message, kernel.limits.routingKeysPerMessage)
+  if (exchange.holding !== undefined && extras.hasHeaders) checkDelay(message, kernel.limits.delayMs)
   if (extras.delayMs !== 0) {
     checkRange('the delay', extras.delayMs, kernel.limits.delayMs)
   }
@@ -148,6 +150,14 @@ export function checkPublish(
 function checkRange(what: string, value: number, maximum: number): void {
   if (value >= 0 && value <= maximum) return
   throw new ValidationError('INVALID_ARGUMENT', `${what} must be from 0 to ${maximum} ms, not ${value}`)
+}
+
+/** What the plugin would fail on, or not hold back at all. */
+function checkDelay(message: Message, limitMs: number): void {
+  const delayMs = delayOf(message)
+  if (delayMs <= limitMs) return
+  const why = Number.isNaN(delayMs) ? 'it is no number' : `${limitMs} is the most`
+  throw new MillraceError('PRECONDITION_FAILED', `invalid header 'x-delay': ${why}`)
 }
 
 function isPlain(queue: Queue, extras: PublishExtras): boolean {
@@ -177,15 +187,13 @@ function publishRouted(
   extras: PublishExtras,
   nowMs: number,
 ): PublishOutcome {
-  let stored = message
-  let keys: readonly string[] | undefined
-  if (extras.hasHeaders) {
-    keys = routingKeysOf(message)
-    stored = keys.length > 1 ? withoutBlindCopies(message) : message
-  }
+  const keys = extras.hasHeaders ? routingKeysOf(message) : undefined
   const targets = vhost.route(exchange, message, keys)
   if (targets.length === 0) return unroutable
   const first = targets[0]!
+  // What is held back is routed later, by its blind copies too.
+  const isHeld = targets.length === 1 && first.holdsFor !== undefined
+  const stored = keys !== undefined && keys.length > 1 && !isHeld ? withoutBlindCopies(message) : message
   if (targets.length === 1 && isPlain(first, extras)) {
     return publishPlain(kernel, first, stored, extras, nowMs)
   }

@@ -35,6 +35,8 @@ export interface QueueDeclaration {
   readonly settings: QueueSettings
   /** The connection that alone may use it; 0 for all. */
   readonly ownerConnectionId: number
+  /** The exchange whose messages it holds back; such a queue has no name. */
+  readonly holdsFor?: Exchange
 }
 
 export class Queue {
@@ -50,6 +52,8 @@ export class Queue {
   /** What its arguments and policies say together. Those that count per message are below, as numbers. */
   settings: QueueSettings
   readonly ownerConnectionId: number
+  /** The exchange whose messages it holds back, see held-entry.ts. */
+  readonly holdsFor: Exchange | undefined
   /** Its declaration survives a restart: durable and not exclusive. */
   readonly persistent: boolean
   readonly counters: QueueCounters
@@ -93,7 +97,10 @@ export class Queue {
 
   constructor(kernel: Kernel, vhost: VirtualHost, id: QueueId, declaration: QueueDeclaration, nowMs: number) {
     const own = declaration.settings
-    const policies = kernel.policies.of({ kind: own.type, vhost: vhost.name, name: declaration.name })
+    const holds = declaration.holdsFor !== undefined
+    const policies = holds
+      ? undefined
+      : kernel.policies.of({ kind: own.type, vhost: vhost.name, name: declaration.name })
     const settings =
       policies === undefined ? own : underPolicy(own, declaration.arguments, policies.definition)
     this.id = id
@@ -106,6 +113,7 @@ export class Queue {
     this.policies = policies
     this.settings = settings
     this.ownerConnectionId = declaration.ownerConnectionId
+    this.holdsFor = declaration.holdsFor
     this.persistent = declaration.durable && declaration.ownerConnectionId === 0
     this.counters = new QueueCounters()
     this.consumers = new Consumers(settings.singleActiveConsumer)

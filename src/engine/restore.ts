@@ -2,12 +2,13 @@
 import { assert } from '../std/assert.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import { describeResource, parseQueueArguments } from '../model/arguments.ts'
+import type { QueueId } from '../model/entry.ts'
 import type { BindingFacts, Definition, RecoveredQueue } from '../model/record.ts'
 import { isSettingChange } from '../model/setting.ts'
 import type { Kernel } from './kernel.ts'
 import { Queue } from './queue.ts'
 import { restoreSetting } from './restore-setting.ts'
-import { addQueue, bind, declareExchange, deleteExchange, removeQueue, unbind } from './topology.ts'
+import { addQueue, bind, declareExchange, deleteExchange, holdFor, removeQueue, unbind } from './topology.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
 /** What restoring needs of the engine. */
@@ -86,6 +87,7 @@ function restoreQueue(into: Restoring, fact: Definition & { type: 'queue.declare
   const vhost = into.vhosts.get(fact.vhost)
   if (vhost === undefined || vhost.queues.has(fact.name)) return
   const { id, name, autoDelete, arguments: table } = fact
+  if (fact.holdsFor !== undefined) return restoreHolding(kernel, vhost, fact.holdsFor, id)
   const settings = parseQueueArguments(table, describeResource('queue', { name, vhost: vhost.name }))
   const declaration = { name, durable: true, autoDelete, arguments: table, settings, ownerConnectionId: 0 }
   // Used last at a time that nobody knows: its `x-expires` begins with the first advance.
@@ -93,6 +95,25 @@ function restoreQueue(into: Restoring, fact: Definition & { type: 'queue.declare
   addQueue(kernel, queue)
   if (queue.settings.expiresMs !== Infinity) kernel.schedule(queue, 0)
   if (id >= kernel.nextQueueId) kernel.nextQueueId = id + 1
+}
+
+function restoreHolding(kernel: Kernel, vhost: VirtualHost, exchangeName: string, id: QueueId): void {
+  const exchange = vhost.exchanges.get(exchangeName)
+  if (exchange === undefined || exchange.kind !== 'x-delayed-message' || exchange.holding !== undefined)
+    return
+  holdFor(kernel, exchange, id)
+  if (id >= kernel.nextQueueId) kernel.nextQueueId = id + 1
+}
+
+/** An exchange whose place for what it holds back is not on record (damage) gets a new one. */
+export function mendHoldings(kernel: Kernel): void {
+  for (const vhost of kernel.vhosts.values()) {
+    for (const exchange of vhost.exchanges.values()) {
+      if (exchange.kind !== 'x-delayed-message' || exchange.holding !== undefined) continue
+      holdFor(kernel, exchange, kernel.nextQueueId)
+      kernel.nextQueueId += 1
+    }
+  }
 }
 
 function restoreBinding(into: Restoring, facts: BindingFacts, change: typeof bind): void {

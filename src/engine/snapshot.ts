@@ -3,6 +3,7 @@ import type { Definition, Snapshot } from '../model/record.ts'
 import type { Exchange } from './exchange.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
+import { holdingFacts } from './topology.ts'
 import { bindingsOf } from './virtual-host.ts'
 import type { VirtualHost } from './virtual-host.ts'
 
@@ -36,6 +37,7 @@ function defineVhost(vhost: VirtualHost, into: Definition[]): void {
       internal: exchange.internal,
       arguments: exchange.arguments,
     })
+    if (exchange.holding !== undefined) into.push(holdingFacts(exchange.holding, exchange))
   }
   for (const queue of vhost.queues.values()) if (queue.persistent) defineQueue(queue, into)
   for (const exchange of exchanges) {

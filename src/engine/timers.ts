@@ -2,6 +2,7 @@
 import { expireHeads, nextExpiryMs } from './head.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
+import { releaseHeld } from './release-held.ts'
 import { becomeDue } from './settle.ts'
 import { removeQueue, touch } from './topology.ts'
 
@@ -50,7 +51,8 @@ function moveDue(kernel: Kernel, queue: Queue, nowMs: number): boolean {
     const entry = delayed.takeDue(nowMs)
     if (entry === undefined) return false
     kernel.work -= 1
-    becomeDue(kernel, queue, entry)
+    if (queue.holdsFor === undefined) becomeDue(kernel, queue, entry)
+    else releaseHeld(kernel, queue, queue.holdsFor, entry, nowMs)
   }
 }
 

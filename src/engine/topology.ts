@@ -10,13 +10,16 @@ import {
   knownQueueArguments,
   parseExchangeArguments,
   parseQueueArguments,
+  routingKinds,
 } from '../model/arguments.ts'
 import { MillraceError } from '../model/errors.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { isReservedName } from '../model/names.ts'
-import type { ExchangeKind } from '../model/record.ts'
+import type { QueueId } from '../model/entry.ts'
+import type { Definition, BrokerExchangeKind } from '../model/record.ts'
 import { Exchange } from './exchange.ts'
+import { heldLane } from './held-entry.ts'
 import type { Kernel } from './kernel.ts'
 import { Queue } from './queue.ts'
 import {
@@ -33,7 +36,7 @@ import type { VirtualHost } from './virtual-host.ts'
 
 export interface DeclareExchange {
   readonly name: string
-  readonly kind: ExchangeKind
+  readonly kind: BrokerExchangeKind
   readonly durable?: boolean
   readonly autoDelete?: boolean
   readonly internal?: boolean
@@ -55,7 +58,7 @@ export interface BindTerms {
   readonly arguments: FieldTable
 }
 
-const kinds: readonly string[] = ['direct', 'fanout', 'topic', 'headers'] satisfies ExchangeKind[]
+const kinds: readonly string[] = [...routingKinds, 'x-delayed-message'] satisfies BrokerExchangeKind[]
 
 /** Declares an exchange, or compares with the one there. Codes ACCESS_REFUSED, PRECONDITION_FAILED, LIMIT_REACHED. */
 export function declareExchange(kernel: Kernel, vhost: VirtualHost, wanted: DeclareExchange): Exchange {
@@ -83,7 +86,7 @@ export function declareExchange(kernel: Kernel, vhost: VirtualHost, wanted: Decl
     return existing
   }
   if (isReservedName(name)) throw reserved('exchange', name)
-  const settings = parseExchangeArguments(declared.arguments, resource)
+  const settings = parseExchangeArguments(declared.arguments, resource, kind)
   if (kernel.exchangeCount >= kernel.limits.exchanges) throw tooMany('exchanges', kernel.limits.exchanges)
   kernel.exchangeCount += 1
   const exchange = new Exchange(kernel, vhost, { name, kind, ...declared, settings })
@@ -100,7 +103,46 @@ export function declareExchange(kernel: Kernel, vhost: VirtualHost, wanted: Decl
       arguments: table,
     })
   }
+  if (kind === 'x-delayed-message' && !kernel.isRestoring) {
+    holdFor(kernel, exchange, kernel.nextQueueId)
+    kernel.nextQueueId += 1
+  }
   return exchange
+}
+
+/** Gives an exchange its place for what it holds back. */
+export function holdFor(kernel: Kernel, exchange: Exchange, id: QueueId): void {
+  const holding = new Queue(
+    kernel,
+    exchange.vhost,
+    id,
+    {
+      name: '',
+      durable: exchange.durable,
+      autoDelete: false,
+      arguments: emptyFieldTable,
+      settings: { ...parseQueueArguments(emptyFieldTable, ''), maxPriority: heldLane.persistent },
+      ownerConnectionId: 0,
+      holdsFor: exchange,
+    },
+    0,
+  )
+  exchange.holding = holding
+  kernel.queues.set(id, holding)
+  if (holding.persistent) kernel.journal.defined(holdingFacts(holding, exchange))
+}
+
+/** The fact that a queue holds back for an exchange. */
+export function holdingFacts(holding: Queue, exchange: Exchange): Definition {
+  return {
+    type: 'queue.declared',
+    id: holding.id,
+    vhost: exchange.vhost.name,
+    name: '',
+    holdsFor: exchange.name,
+    autoDelete: false,
+    arguments: emptyFieldTable,
+  }
 }
 
 /** Deletes an exchange; a missing one is ok. Codes ACCESS_REFUSED, PRECONDITION_FAILED (in use). */
@@ -226,6 +268,7 @@ export function removeAll(kernel: Kernel, vhost: VirtualHost): void {
   for (const exchange of vhost.exchanges.values()) {
     kernel.bindingCount -= exchange.router.size
     if (!exchange.isPredeclared) kernel.exchangeCount -= 1
+    if (exchange.holding !== undefined) removeQueue(kernel, exchange.holding)
   }
 }
 
@@ -286,6 +329,7 @@ function removeExchange(kernel: Kernel, exchange: Exchange): void {
   }
   for (const binding of exchange.router.bindings()) binding.destination.sources.delete(exchange)
   kernel.bindingCount -= exchange.router.size
+  if (exchange.holding !== undefined) removeQueue(kernel, exchange.holding)
   unbindDestination(kernel, exchange)
   exchange.vhost.forgetRoutes()
 }

@@ -7,9 +7,10 @@
 import { assert } from '../std/assert.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import type { Message } from '../model/message.ts'
-import type { BindingFacts, ExchangeKind } from '../model/record.ts'
+import type { BindingFacts, RoutingKind } from '../model/record.ts'
 import { RouteSet } from '../routing/route-set.ts'
 import { Exchange } from './exchange.ts'
+import { delayOf } from './held-entry.ts'
 import type { Kernel } from './kernel.ts'
 import { checkPublish, publish } from './publish.ts'
 import type { PublishExtras, PublishOutcome } from './publish.ts'
@@ -17,7 +18,7 @@ import { Queue } from './queue.ts'
 import { notFound } from './refusals.ts'
 
 /** The exchanges that every virtual host has (https://www.rabbitmq.com/docs/exchanges). */
-const predeclared: readonly (readonly [name: string, kind: ExchangeKind, internal: boolean])[] = [
+const predeclared: readonly (readonly [name: string, kind: RoutingKind, internal: boolean])[] = [
   ['', 'direct', false],
   ['amq.direct', 'direct', false],
   ['amq.fanout', 'fanout', false],
@@ -55,7 +56,7 @@ export class VirtualHost {
         autoDelete: false,
         internal,
         arguments: emptyFieldTable,
-        settings: { alternateExchange: undefined },
+        settings: { alternateExchange: undefined, routing: kind },
       })
       this.exchanges.set(exchangeName, exchange)
     }
@@ -133,6 +134,8 @@ export class VirtualHost {
     for (const [name, exchange] of this.exchanges) {
       assert(exchange.name === name && exchange.vhost === this, 'an exchange is found by its name')
       exchange.router.invariants()
+      exchange.holding?.invariants()
+      assert((exchange.holding?.readyMessages ?? 0) === 0, 'what is held back for an exchange is never ready')
       for (const binding of exchange.router.bindings()) {
         const destination = binding.destination
         assert(destination.sources.has(exchange), 'a destination knows the exchanges bound to it')
@@ -154,6 +157,10 @@ export class VirtualHost {
 
   #through(exchange: Exchange, message: Message, keys: readonly string[] | undefined): void {
     const routes = this.#routes
+    if (exchange.holding !== undefined && delayOf(message) > 0) {
+      routes.add(exchange.holding)
+      return
+    }
     const before = routes.size
     this.#match(exchange, message, keys, routes)
     if (routes.size > before || exchange.alternate === undefined) return
@@ -168,7 +175,8 @@ export class VirtualHost {
     keys: readonly string[] | undefined,
     routes: RouteSet<Queue | Exchange>,
   ): void {
-    if (keys === undefined) {
+    // Of several keys a hash is made of the first, so that the message goes to one destination.
+    if (keys === undefined || exchange.router.kind === 'x-consistent-hash') {
       this.#matchKey(exchange, message.routingKey, message, routes)
       return
     }

@@ -4,10 +4,12 @@
  *
  * Sources: https://www.rabbitmq.com/docs/queues#optional-arguments, and RabbitMQ's own checks in `rabbit_amqqueue`.
  */
-import { MillraceError, UnsupportedError } from './errors.ts'
+import { ArgumentReader, failed, print, typeName } from './argument-reader.ts'
+import { UnsupportedError } from './errors.ts'
+import type { MillraceError } from './errors.ts'
 import type { FieldTable, FieldValue } from './field-value.ts'
-import { equalFieldValues, isFieldArray } from './field-value.ts'
-import type { ExchangeKind } from './record.ts'
+import { equalFieldValues } from './field-value.ts'
+import type { BrokerExchangeKind, RoutingKind } from './record.ts'
 
 /** What a queue does when a limit is reached: make room at its head, or refuse the newcomer (and dead-letter it). */
 export type Overflow = 'drop-head' | 'reject-publish' | 'reject-publish-dlx'
@@ -38,6 +40,8 @@ export interface QueueSettings {
 
 /** What an exchange's arguments say. */
 export interface ExchangeSettings {
+  /** How it finds its destinations. */
+  readonly routing: RoutingKind
   readonly alternateExchange: string | undefined
 }
 
@@ -88,7 +92,16 @@ const streamArguments = [
 /** Those of classic queues, which a quorum queue does not take. */
 const classicArguments = ['x-max-priority', 'x-queue-mode', 'x-queue-version', 'x-queue-master-locator']
 
-const maximumPriority = 255
+/** Of a binding to a hash exchange; so that the sum of all is a whole number. */
+const maximumWeight = 1_000_000
+
+export const routingKinds: readonly RoutingKind[] = [
+  'direct',
+  'fanout',
+  'topic',
+  'headers',
+  'x-consistent-hash',
+]
 
 /** A queue or exchange as RabbitMQ names it in errors: `queue 'emails' in vhost '/'`. */
 export function describeResource(kind: 'queue' | 'exchange', where: { name: string; vhost: string }): string {
@@ -157,8 +170,41 @@ function readQueueType(reader: ArgumentReader): 'classic' | 'quorum' {
 }
 
 /** Checks an exchange's arguments. Throws MillraceError PRECONDITION_FAILED. */
-export function parseExchangeArguments(table: FieldTable, resource: string): ExchangeSettings {
-  return { alternateExchange: new ArgumentReader(table, resource).exchangeName('alternate-exchange') }
+export function parseExchangeArguments(
+  table: FieldTable,
+  resource: string,
+  kind: BrokerExchangeKind = 'direct',
+): ExchangeSettings {
+  const alternateExchange = new ArgumentReader(table, resource).exchangeName('alternate-exchange')
+  const routing = kind === 'x-delayed-message' ? delayedKind(table) : kind
+  if (routing === 'x-consistent-hash') checkHashArguments(table)
+  return { routing, alternateExchange }
+}
+
+/** How an exchange of type `x-delayed-message` routes what is due. */
+function delayedKind(table: FieldTable): RoutingKind {
+  const type = Object.hasOwn(table, 'x-delayed-type') ? table['x-delayed-type'] : undefined
+  const kind = routingKinds.find((known) => known === type)
+  if (kind !== undefined) return kind
+  if (typeof type === 'string') throw failed(`invalid exchange type '${type}'`)
+  throw failed("Invalid argument, 'x-delayed-type' must be an existing exchange type")
+}
+
+/** Of a message's properties, those that `hash-property` may name. */
+const hashProperties: readonly FieldValue[] = ['correlation_id', 'message_id', 'timestamp']
+
+function checkHashArguments(table: FieldTable): void {
+  const header = Object.hasOwn(table, 'hash-header') ? table['hash-header'] : undefined
+  const property = Object.hasOwn(table, 'hash-property') ? table['hash-property'] : undefined
+  if (header !== undefined && property !== undefined) {
+    throw failed('hash-header and hash-property are mutually exclusive')
+  }
+  if (header !== undefined && typeof header !== 'string') {
+    throw failed(`hash-header must be text, not ${typeName(header)}`)
+  }
+  if (property !== undefined && !hashProperties.includes(property)) {
+    throw failed(`Unsupported property: ${print(property)}`)
+  }
 }
 
 /** Checks a consumer's arguments. Throws MillraceError PRECONDITION_FAILED. @param resource the queue's, for the error */
@@ -166,8 +212,17 @@ export function parseConsumerArguments(table: FieldTable, resource: string): Con
   return { priority: new ArgumentReader(table, resource).integer('x-priority') ?? 0 }
 }
 
+/** Checks a binding's key, which is the weight of one of a hash exchange. Throws MillraceError PRECONDITION_FAILED. */
+export function checkBindingKey(kind: RoutingKind, routingKey: string): void {
+  if (kind !== 'x-consistent-hash') return
+  const weight = /^[+-]?\d+$/.test(routingKey) ? Number(routingKey) : NaN
+  if (Number.isNaN(weight)) throw failed(`The binding key must be an integer: <<"${routingKey}">>`)
+  if (weight < 1) throw failed('The binding key must be greater than 0')
+  if (weight > maximumWeight) throw failed(`The binding key must be ${maximumWeight} at most`)
+}
+
 /** Checks a binding's arguments. Throws MillraceError PRECONDITION_FAILED. */
-export function checkBindingArguments(kind: ExchangeKind, table: FieldTable): void {
+export function checkBindingArguments(kind: RoutingKind, table: FieldTable): void {
   if (kind !== 'headers' || !Object.hasOwn(table, 'x-match')) return
   const match = table['x-match']!
   const expected = 'expected all, any, all-with-x, or any-with-x'
@@ -225,118 +280,4 @@ export function inequivalent(difference: {
   return failed(
     `inequivalent arg '${name}' for ${resource}: received ${show(received)} but current is ${show(current)}`,
   )
-}
-
-/** Reads one table's arguments by type. Each gives undefined, or Infinity for a limit, where the argument is absent. */
-class ArgumentReader {
-  readonly #table: FieldTable
-  readonly #resource: string
-
-  constructor(table: FieldTable, resource: string) {
-    this.#table = table
-    this.#resource = resource
-  }
-
-  integer(name: string): number | undefined {
-    const value = this.#value(name)
-    if (value === undefined) return undefined
-    if (typeof value === 'bigint') return Number(value)
-    if (typeof value === 'number' && Number.isInteger(value)) return value
-    throw this.invalid(name, `"expected integer, got ${typeName(value)}"`)
-  }
-
-  limit(name: string): number {
-    const value = this.integer(name) ?? Infinity
-    if (value < 0) throw this.invalid(name, `{value_negative,${value}}`)
-    return value
-  }
-
-  positive(name: string): number {
-    const value = this.limit(name)
-    if (value === 0) throw this.invalid(name, '{value_zero,0}')
-    return value
-  }
-
-  priority(name: string): number {
-    const value = this.integer(name) === undefined ? 0 : this.limit(name)
-    if (value > maximumPriority) throw this.invalid(name, `{max_value_exceeded,${value}}`)
-    return value
-  }
-
-  timeout(name: string): number | undefined {
-    const value = this.limit(name)
-    return value === Infinity ? undefined : value
-  }
-
-  /** A negative one stands for no limit, as in RabbitMQ 4. */
-  deliveryLimit(name: string): number {
-    const value = this.integer(name) ?? Infinity
-    return value < 0 ? Infinity : value
-  }
-
-  boolean(name: string): boolean | undefined {
-    const value = this.#value(name)
-    if (value === undefined || typeof value === 'boolean') return value
-    throw this.invalid(name, `{unacceptable_type,${typeName(value)}}`)
-  }
-
-  text(name: string): string | undefined {
-    const value = this.#value(name)
-    if (value === undefined || typeof value === 'string') return value
-    throw this.invalid(name, `{unacceptable_type,${typeName(value)}}`)
-  }
-
-  choice<Choice extends string>(name: string, choices: readonly Choice[], error: string): Choice | undefined {
-    const value = this.text(name)
-    if (value === undefined) return undefined
-    const choice = choices.find((known) => known === value)
-    if (choice === undefined) throw this.invalid(name, error)
-    return choice
-  }
-
-  exchangeName(name: string): string | undefined {
-    const value = this.#value(name)
-    if (value === undefined || typeof value === 'string') return value
-    throw failed(`invalid type '${typeName(value)}' for arg '${name}' in ${this.#resource}`)
-  }
-
-  /** Refuses arguments that this type of queue does not take. */
-  refuse(names: readonly string[], type: 'classic' | 'quorum'): void {
-    const refused = names.find((name) => this.#value(name) !== undefined)
-    if (refused === undefined) return
-    throw failed(`invalid arg '${refused}' for ${this.#resource} of queue type rabbit_${type}_queue`)
-  }
-
-  invalid(name: string, why: string): MillraceError {
-    return failed(`invalid arg '${name}' for ${this.#resource}: ${why}`)
-  }
-
-  #value(name: string): FieldValue | undefined {
-    return Object.hasOwn(this.#table, name) ? this.#table[name] : undefined
-  }
-}
-
-/** RabbitMQ's name for the type of a field. */
-function typeName(value: FieldValue): string {
-  if (typeof value === 'string') return 'longstr'
-  if (typeof value === 'boolean') return 'bool'
-  if (typeof value === 'bigint') return 'long'
-  if (typeof value === 'number') {
-    if (!Number.isInteger(value)) return 'double'
-    return (value | 0) === value ? 'signedint' : 'long'
-  }
-  if (value === null) return 'void'
-  if (isFieldArray(value)) return 'array'
-  if (value instanceof Date) return 'timestamp'
-  return value instanceof Uint8Array ? 'binary' : 'table'
-}
-
-function print(value: FieldValue): string {
-  if (value === null) return 'undefined'
-  if (typeof value !== 'object') return String(value)
-  return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
-}
-
-function failed(message: string): MillraceError {
-  return new MillraceError('PRECONDITION_FAILED', message)
 }

@@ -12,7 +12,14 @@ import type { Entry, QueueId } from './entry.ts'
 import type { FieldTable } from './field-table.ts'
 import type { Setting, SettingRemoval } from './setting.ts'
 
+/** The types of exchange that every engine has. */
 export type ExchangeKind = 'direct' | 'fanout' | 'topic' | 'headers'
+
+/** The ways in which an exchange finds its destinations. */
+export type RoutingKind = ExchangeKind | 'x-consistent-hash'
+
+/** The types that the broker has: a way to route, or one that holds back first and routes as its arguments say. */
+export type BrokerExchangeKind = RoutingKind | 'x-delayed-message'
 
 /** A change of what is declared. Also, one after another, the whole state of what is declared. */
 export type Definition =
@@ -22,7 +29,7 @@ export type Definition =
       readonly type: 'exchange.declared'
       readonly vhost: string
       readonly name: string
-      readonly kind: ExchangeKind
+      readonly kind: BrokerExchangeKind
       readonly autoDelete: boolean
       readonly internal: boolean
       readonly arguments: FieldTable
@@ -32,7 +39,10 @@ export type Definition =
       readonly type: 'queue.declared'
       readonly id: QueueId
       readonly vhost: string
+      /** '' for one that holds back for an exchange. */
       readonly name: string
+      /** The exchange of type `x-delayed-message` whose messages it holds back. */
+      readonly holdsFor?: string
       readonly autoDelete: boolean
       readonly arguments: FieldTable
     }

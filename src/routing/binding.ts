@@ -125,7 +125,7 @@ function canonicalTable(table: FieldTable): string {
 }
 
 /** Equal numbers are the same whatever their width, as everywhere in the broker. */
-function canonical(value: FieldValue): string {
+export function canonical(value: FieldValue): string {
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value !== 'object' || value === null) return String(value)
   if (value instanceof Date) return `T${value.getTime()}`

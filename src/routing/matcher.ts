@@ -1,10 +1,15 @@
-/** What the four kinds of exchange have in common: a way from a message to the bindings that match it. */
+/** What all kinds of exchange have in common: a way from a message to the bindings that match it. */
 import type { FieldTable } from '../model/field-value.ts'
 import type { Binding } from './binding.ts'
 
 /** What a matcher may ask of a message besides its routing key; a broker's Message decodes its headers only then. */
 export interface RoutedMessage {
-  readonly properties: { readonly headers?: FieldTable }
+  readonly properties: {
+    readonly headers?: FieldTable
+    readonly correlationId?: string
+    readonly messageId?: string
+    readonly timestamp?: number
+  }
 }
 
 /** Takes the destinations of one message, and each of them once, however often it is added: a RouteSet, or a Set. */

@@ -2,14 +2,15 @@
  * The bindings of one exchange and the way through them. A router knows nothing of its destinations: queues and exchanges,
  * or another program's names for them, do alike.
  */
-import { checkBindingArguments } from '../model/arguments.ts'
+import { checkBindingArguments, checkBindingKey } from '../model/arguments.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
-import type { ExchangeKind } from '../model/record.ts'
+import type { RoutingKind } from '../model/record.ts'
 import { assert } from '../std/assert.ts'
 import { Binding, BindingIndex } from './binding.ts'
 import { DirectMatcher } from './direct.ts'
 import { FanoutMatcher } from './fanout.ts'
+import { HashMatcher } from './hash.ts'
 import { HeadersMatcher } from './headers.ts'
 import type { Matcher, RoutedMessage, Routes } from './matcher.ts'
 import { TopicMatcher } from './topic.ts'
@@ -26,14 +27,15 @@ export interface BindingTerms<Destination> {
 }
 
 export class Router<Destination> {
-  readonly kind: ExchangeKind
+  readonly kind: RoutingKind
   readonly #index: BindingIndex<Destination>
   readonly #matcher: Matcher<Destination>
 
-  constructor(kind: ExchangeKind) {
+  /** @param table the exchange's arguments, which say what a hash exchange makes its hash of */
+  constructor(kind: RoutingKind, table: FieldTable = emptyFieldTable) {
     this.kind = kind
     this.#index = new BindingIndex()
-    this.#matcher = createMatcher(kind)
+    this.#matcher = createMatcher(kind, table)
   }
 
   /** How many bindings there are. */
@@ -52,6 +54,7 @@ export class Router<Destination> {
   bind(terms: BindingTerms<Destination>): boolean {
     const { destination, routingKey } = terms
     const table = terms.arguments ?? emptyFieldTable
+    checkBindingKey(this.kind, routingKey)
     checkBindingArguments(this.kind, table)
     if (this.#index.find(destination, routingKey, table) !== undefined) return false
     const binding = new Binding(destination, routingKey, table)
@@ -104,7 +107,7 @@ export class Router<Destination> {
   }
 }
 
-function createMatcher<Destination>(kind: ExchangeKind): Matcher<Destination> {
+function createMatcher<Destination>(kind: RoutingKind, table: FieldTable): Matcher<Destination> {
   switch (kind) {
     case 'direct':
       return new DirectMatcher()
@@ -114,6 +117,8 @@ function createMatcher<Destination>(kind: ExchangeKind): Matcher<Destination> {
       return new TopicMatcher()
     case 'headers':
       return new HeadersMatcher()
+    case 'x-consistent-hash':
+      return new HashMatcher(table)
     default:
       return kind satisfies never
   }

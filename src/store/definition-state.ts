@@ -1,11 +1,13 @@
 /** What is declared, kept by applying one definition after another: what recovery rebuilds from the log. */
 import { encodeFieldTable } from '../model/field-table.ts'
-import type { BindingFacts, Definition, ExchangeKind } from '../model/record.ts'
+import type { BindingFacts, Definition, BrokerExchangeKind } from '../model/record.ts'
 import { isSettingChange } from '../model/setting.ts'
 import { SettingsState } from './settings-state.ts'
 
 type QueueDeclared = Extract<Definition, { type: 'queue.declared' }>
-type ExchangeDeclared = Extract<Definition, { type: 'exchange.declared' }> & { readonly kind: ExchangeKind }
+type ExchangeDeclared = Extract<Definition, { type: 'exchange.declared' }> & {
+  readonly kind: BrokerExchangeKind
+}
 type Bound = Extract<Definition, { type: 'bound' }>
 type Deduplicated = Extract<Definition, { type: 'deduplicated' }>
 
@@ -25,7 +27,9 @@ export class DefinitionState {
   }
 
   queueName(queueId: number): { vhost: string; name: string } | undefined {
-    return this.#queues.get(queueId)
+    const queue = this.#queues.get(queueId)
+    if (queue?.holdsFor === undefined) return queue
+    return { vhost: queue.vhost, name: `held back for exchange '${queue.holdsFor}'` }
   }
 
   apply(definition: Definition): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { MillraceError } from '../../src/model/errors.ts'
-import type { ExchangeKind } from '../../src/model/record.ts'
+import type { RoutingKind } from '../../src/model/record.ts'
 import { RouteSet } from '../../src/routing/route-set.ts'
 import { Router } from '../../src/routing/router.ts'
 import { Random, seedOfRun } from '../std/random.ts'
@@ -11,7 +11,7 @@ interface Target {
   routeMark: number
 }
 
-const kinds: readonly ExchangeKind[] = ['direct', 'fanout', 'topic', 'headers']
+const kinds: readonly RoutingKind[] = ['direct', 'fanout', 'topic', 'headers']
 
 const target = (name: string): Target => ({ name, routeMark: 0 })
 
