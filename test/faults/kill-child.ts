@@ -79,7 +79,7 @@ async function drain(): Promise<void> {
   for (const queue of [work, ...copies]) {
     queue.work((job) => say(`D ${queue.name}/${job.id} ${job.attempt}`), { concurrency: 100 })
     for (;;) {
-      const { ready, unacked, delayed } = await queue.stats()
+      const { ready, unacked = 0, delayed = 0 } = await queue.stats()
       if (ready + unacked + delayed === 0) break
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
