@@ -176,7 +176,7 @@ export class Client {
     try {
       await Promise.all([...this.#owned].map((owned) => owned.closeWithConnection(timeoutMs)))
       this.#ended = true
-      await this.#requests.close(closedError())
+      this.#requests.close(closedError())
       await within(timeoutMs, outbox.drain())
     } finally {
       this.#ended = true

@@ -4,6 +4,7 @@
  * does not: they are transient and expire with the asker's patience.
  */
 import { MillraceError, RemoteError, TimeoutError } from '../model/errors.ts'
+import type { Body } from '../model/message.ts'
 import { contentTypeOf, decodeBody, encodeBody } from './codec.ts'
 import type { Consumer, Delivery, PublishResult, QueueSpec } from './driver.ts'
 import { durationMs } from './duration.ts'
@@ -13,7 +14,7 @@ import { newId } from './id.ts'
 import type { Job } from './job.ts'
 import type { Link } from './link.ts'
 import { after } from './timer.ts'
-import { abortError, assertNotAborted, unlessAborted } from './wait.ts'
+import { abortError, assertNotAborted } from './wait.ts'
 import type { WaitOptions } from './wait.ts'
 import type { Handler, WorkOptions } from './work-options.ts'
 import { Worker } from './worker.ts'
@@ -38,6 +39,15 @@ interface Pending {
   readonly reject: (error: Error) => void
 }
 
+interface Request {
+  readonly name: string
+  readonly correlationId: string
+  readonly contentType: string
+  readonly body: Body
+  /** Of `performance.now()`: nobody waits for the answer after it. */
+  readonly deadlineMs: number
+}
+
 /** Replies that may be awaited at once from one connection. */
 const repliesPrefetch = 1_000
 
@@ -45,6 +55,8 @@ export class Requests {
   readonly #link: Link
   readonly #replyQueue = `millrace.reply.${newId()}`
   readonly #pending = new Map<string, Pending>()
+  /** The queues of requests, by name. */
+  readonly #declaredAtMs = new Map<string, number>()
   #listening: Promise<Consumer> | undefined
   #closed: Error | undefined
 
@@ -56,37 +68,17 @@ export class Requests {
   async request(name: string, data: unknown, options: RequestOptions): Promise<unknown> {
     const timeoutMs = durationMs(options.timeout ?? '30s', 'request: timeout')
     const body = encodeBody(data)
-    await unlessAborted(options.signal, () => (this.#listening ??= this.#listen()))
-    await unlessAborted(options.signal, () =>
-      this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] }),
-    )
-    const correlationId = newId()
-    if (this.#closed !== undefined) throw this.#closed
     assertNotAborted(options.signal)
-    const reply = this.#await(name, correlationId, timeoutMs, options.signal)
-    const sent = this.#link.outbox.put({
-      exchange: '',
-      routingKey: name,
-      mandatory: true,
-      ttlMs: Math.max(1, timeoutMs),
-      properties: {
-        messageId: correlationId,
-        correlationId,
-        replyTo: this.#replyQueue,
-        contentType: contentTypeOf(data),
-        deliveryMode: 1,
-      },
+    if (this.#closed !== undefined) throw this.#closed
+    const request: Request = {
+      name,
+      correlationId: newId(),
+      contentType: contentTypeOf(data),
       body,
-    })
-    sent.then(
-      (result) => {
-        if (result.type === 'rejected') this.#settle(correlationId, result.error)
-        if (result.type !== 'unroutable') return
-        this.#link.declarations.forget(`queue ${name}`)
-        this.#settle(correlationId, noQueue(name))
-      },
-      (error: unknown) => this.#settle(correlationId, asError(error)),
-    )
+      deadlineMs: performance.now() + timeoutMs,
+    }
+    const reply = this.#await(request, timeoutMs, options.signal)
+    this.#ask(request).catch((error: unknown) => this.#settle(request.correlationId, asError(error)))
     return reply
   }
 
@@ -100,18 +92,75 @@ export class Requests {
           handler: (job) => this.#answer(job, handler),
           schema: undefined,
           options,
-          prepare: () => this.#link.declarations.declare(`queue ${name}`, { queues: [requestQueue(name)] }),
+          prepare: () => this.#declare(name),
           onClosed,
         }),
     )
   }
 
-  /** Rejects what still waits. */
-  async close(error: Error): Promise<void> {
+  /** Rejects what still waits. The consumer of the replies ends with the connection. */
+  close(error: Error): void {
     this.#closed = error
     for (const correlationId of this.#pending.keys()) this.#settle(correlationId, error)
-    const consumer = await this.#listening?.catch(() => undefined)
-    await consumer?.cancel().catch(() => undefined)
+  }
+
+  async #ask(request: Request): Promise<void> {
+    const { name, correlationId } = request
+    await (this.#listening ??= this.#listen())
+    await this.#declare(name)
+    let result = await this.#send(request)
+    if (result?.type === 'unroutable') {
+      // Somebody deleted the queue since we declared it: declare it again, once.
+      this.#link.declarations.forget(`queue ${name}`)
+      await this.#declare(name)
+      result = await this.#send(request)
+    }
+    if (result?.type === 'rejected') this.#settle(correlationId, result.error)
+    if (result?.type === 'unroutable') this.#settle(correlationId, noQueue(name))
+  }
+
+  /** Undefined where nobody waits for the answer any more. */
+  async #send(request: Request): Promise<PublishResult | undefined> {
+    const { name, correlationId, contentType, body, deadlineMs } = request
+    if (!this.#pending.has(correlationId)) return undefined
+    return this.#link.outbox.put({
+      exchange: '',
+      routingKey: name,
+      mandatory: true,
+      ttlMs: Math.max(1, Math.ceil(deadlineMs - performance.now())),
+      properties: {
+        messageId: correlationId,
+        correlationId,
+        replyTo: this.#replyQueue,
+        contentType,
+        deliveryMode: 1,
+      },
+      body,
+    })
+  }
+
+  /** Declared again now and then: that is the use which keeps the queue from expiring. */
+  async #declare(name: string): Promise<void> {
+    const key = `queue ${name}`
+    const nowMs = performance.now()
+    const declaredAtMs = this.#declaredAtMs.get(name)
+    const isOld = declaredAtMs !== undefined && nowMs - declaredAtMs >= renewAfterMs
+    if (isOld) this.#link.declarations.forget(key)
+    if (isOld || declaredAtMs === undefined) this.#declaredAtMs.set(name, nowMs)
+    await this.#link.declarations.declare(key, { queues: [requestQueue(name)] })
+  }
+
+  /** Whoever waits for longer uses the queue too; returns what ends it. */
+  #keepAlive(name: string): () => void {
+    let callOff: () => void
+    const renew = (): void => {
+      callOff = after(renewAfterMs, () => {
+        this.#declare(name).catch(() => undefined)
+        renew()
+      })
+    }
+    renew()
+    return () => callOff()
   }
 
   async #listen(): Promise<Consumer> {
@@ -137,14 +186,17 @@ export class Requests {
     for (const correlationId of this.#pending.keys()) this.#settle(correlationId, why)
   }
 
-  #await(name: string, correlationId: string, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
+  #await(request: Request, timeoutMs: number, signal: AbortSignal | undefined): Promise<unknown> {
+    const { name, correlationId } = request
     return new Promise((resolve, reject) => {
       const abort = (): void => this.#settle(correlationId, abortError(signal as AbortSignal))
       const callOff = after(timeoutMs, () =>
         this.#settle(correlationId, new TimeoutError(`No reply from ${name} within ${timeoutMs} ms`)),
       )
+      const letExpire = timeoutMs > renewAfterMs ? this.#keepAlive(name) : undefined
       const done = (): void => {
         callOff()
+        letExpire?.()
         signal?.removeEventListener('abort', abort)
       }
       signal?.addEventListener('abort', abort, { once: true })
@@ -218,8 +270,10 @@ export class Requests {
   }
 }
 
-/** Goes by itself when for an hour nobody replies and nobody new asks: a mistyped name leaves nothing behind. */
+/** Goes by itself when for an hour nobody replies and nobody asks: a mistyped name leaves nothing behind. */
 const requestQueueExpiresMs = 3_600_000
+/** Who uses it declares it again after so long, well before it goes. */
+const renewAfterMs = requestQueueExpiresMs / 4
 
 function requestQueue(name: string): QueueSpec {
   return { name, durable: true, expiresMs: requestQueueExpiresMs }

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileDriver } from '../../src/drivers/file.ts'
+import { memoryDriver } from '../../src/drivers/memory.ts'
 import { Client, connect } from '../../src/index.ts'
+import type { Driver } from '../../src/index.ts'
 import { withFolder } from '../drivers/folder.ts'
 
 async function withMemory(run: (mq: Client) => Promise<void>): Promise<void> {
@@ -69,6 +71,77 @@ test('a reply that is too large is told as an error, not by silence', async () =
     await assert.rejects(asked, { code: 'REMOTE_ERROR', message: /the limit is 1000/ })
     await mq.close({ timeout: 50 })
   })
+})
+
+/** A connection to memory, and which queues it declared. */
+async function watched(): Promise<{ mq: Client; driver: Driver; declared: string[] }> {
+  const driver = memoryDriver('memory:')
+  const declared: string[] = []
+  const declare = driver.declare.bind(driver)
+  driver.declare = (topology) => {
+    for (const queue of topology.queues ?? []) declared.push(queue.name)
+    return declare(topology)
+  }
+  return { mq: new Client(driver, await driver.open()), driver, declared }
+}
+
+const minuteMs = 60_000
+
+test('who asks now and then keeps the queue from expiring: it is declared again by use', async (t) => {
+  const { mq, declared } = await watched()
+  let nowMs = 0
+  t.mock.method(performance, 'now', () => nowMs)
+  mq.reply('r', () => 1)
+  await mq.request('r', 1)
+  const ask = async (atMs: number): Promise<number> => {
+    nowMs = atMs
+    await mq.request('r', 1)
+    return declared.filter((name) => name === 'r').length
+  }
+  assert.equal(await ask(14 * minuteMs), 1)
+  assert.equal(await ask(16 * minuteMs), 2)
+  assert.equal(await ask(30 * minuteMs), 2)
+  assert.equal(await ask(120 * minuteMs), 3)
+  await mq.close()
+})
+
+test('who waits for longer than it takes to expire keeps the queue too, and no longer than that', async (t) => {
+  const { mq, declared } = await watched()
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let nowMs = 0
+  t.mock.method(performance, 'now', () => nowMs)
+  const pass = (ms: number): void => {
+    nowMs += ms
+    t.mock.timers.tick(ms)
+  }
+  const asking = assert.rejects(mq.request('r', 1, { timeout: '2h' }), { code: 'TIMEOUT' })
+  while (declared.length < 2) await new Promise((resolve) => setImmediate(resolve))
+  for (let minutes = 0; minutes < 119; minutes += 1) pass(minuteMs)
+  assert.equal(declared.filter((name) => name === 'r').length, 1 + 7)
+  pass(minuteMs)
+  await asking
+  pass(600 * minuteMs)
+  assert.equal(declared.filter((name) => name === 'r').length, 1 + 7)
+  t.mock.timers.reset()
+  await mq.close()
+})
+
+test('a request whose queue was deleted since the last one declares it anew', async () => {
+  const { mq, driver } = await watched()
+  await assert.rejects(mq.request('r', 1, { timeout: 1 }), { code: 'TIMEOUT' })
+  await driver.undeclare({ queues: [{ name: 'r' }] })
+  const asking = mq.request('r', 2)
+  await sleep(10)
+  mq.reply('r', (msg) => msg.data * 2)
+  assert.equal(await asking, 4)
+  await mq.close()
+})
+
+test('the timeout counts from the call, also where the engine never answers', async () => {
+  const { mq, driver } = await watched()
+  driver.declare = () => new Promise(() => undefined)
+  await assert.rejects(mq.request('r', 1, { timeout: 10 }), { code: 'TIMEOUT' })
+  await driver.close()
 })
 
 test('a late reply is ignored', () =>
