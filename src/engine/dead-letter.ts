@@ -110,21 +110,41 @@ function isCycle(queueName: string, deaths: readonly FieldTable[]): boolean {
   return deaths.slice(0, last + 1).every((death) => death['reason'] !== 'rejected')
 }
 
+/**
+ * The letter. Headers have a limit, and what its publisher put there may leave no room: then older deaths are left out,
+ * then the history, and at last it says nothing of its death. It could not be put on record otherwise.
+ */
 function deadMessage(queue: Queue, message: Message, deliveryCount: number, death: Death): Message {
-  const settings = queue.settings
+  const { deadLetterExchange = '', deadLetterRoutingKey = message.routingKey } = queue.settings
+  for (const deaths of [Infinity, 1, 0]) {
+    const properties = deadProperties(queue, message, { ...death, deliveryCount, deaths })
+    const letter = Message.of(deadLetterExchange, deadLetterRoutingKey, properties, message.body)
+    if (letter.isEncodable) return letter
+  }
+  return message.readdressed(deadLetterExchange, deadLetterRoutingKey)
+}
+
+/** @param told `deaths`: how many of them it names, the newest first */
+function deadProperties(
+  queue: Queue,
+  message: Message,
+  told: Death & { readonly deliveryCount: number; readonly deaths: number },
+): Properties {
+  const { deliveryCount, ...death } = told
   const properties = message.properties
-  const headers = properties.headers ?? {}
-  const routingKey = settings.deadLetterRoutingKey
-  const withDeath: Record<string, FieldValue> = { ...headers, ...deathHeaders(queue, message, death) }
-  if (routingKey !== undefined) delete withDeath['CC']
+  const withDeath: Record<string, FieldValue> = {
+    ...properties.headers,
+    ...deathHeaders(queue, message, death, told.deaths),
+  }
+  if (told.deaths === 0) delete withDeath['x-death']
+  if (queue.settings.deadLetterRoutingKey !== undefined) delete withDeath['CC']
   if (death.account !== undefined) {
     withDeath['x-millrace-reason'] = shortened(death.account.reason)
     withDeath['x-millrace-attempts'] = deliveryCount + 1
     if (death.account.error !== undefined) withDeath['x-millrace-error'] = shortened(death.account.error)
   }
   const { expiration: _expiration, ...rest } = properties
-  const dead: Properties = { ...rest, headers: withDeath }
-  return Message.of(settings.deadLetterExchange ?? '', routingKey ?? message.routingKey, dead, message.body)
+  return { ...rest, headers: withDeath }
 }
 
 /** An error may quote a whole page, and headers have a limit: a letter that breaks it could not be put on record. */
@@ -132,14 +152,19 @@ function shortened(text: string): string {
   return text.length <= maximumAccountLength ? text : `${text.slice(0, maximumAccountLength - 1)}…`
 }
 
-function deathHeaders(queue: Queue, message: Message, death: Death): Record<string, FieldValue> {
+function deathHeaders(
+  queue: Queue,
+  message: Message,
+  death: Death,
+  maximum: number,
+): Record<string, FieldValue> {
   const properties = message.properties
   const headers = properties.headers ?? {}
   const deaths = deathsOf(headers)
   const same = deaths.findIndex((other) => other['queue'] === queue.name && other['reason'] === death.reason)
   const latest: FieldTable = same >= 0 ? recount(deaths[same]!) : newDeath(queue, message, death)
   const result: Record<string, FieldValue> = {
-    'x-death': [latest, ...deaths.filter((_death, index) => index !== same)],
+    'x-death': [latest, ...deaths.filter((_death, index) => index !== same)].slice(0, maximum),
     'x-last-death-reason': death.reason,
     'x-last-death-queue': queue.name,
     'x-last-death-exchange': message.exchange,

@@ -20,7 +20,9 @@ export function releaseHeld(
 ): void {
   const message = asReleased(held.message)
   const persistent = held.lane === heldLane.persistent
-  const stored = withoutBlindCopies(message)
+  const released = withoutBlindCopies(message)
+  // Numbers are written at full width here, and its publisher may have left no room for that.
+  const stored = released.isEncodable ? released : held.message
   const targets: Queue[] = []
   for (const queue of exchange.vhost.route(exchange, message, routingKeysOf(message))) {
     if (!refuses(queue, held.bodyBytes)) {

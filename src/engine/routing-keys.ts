@@ -3,6 +3,7 @@ import { MillraceError } from '../model/errors.ts'
 import { isFieldArray } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { Message } from '../model/message.ts'
+import { encodeProperties } from '../model/properties.ts'
 
 /** The message's routing key, then those of CC and BCC; what is no text there is passed over. */
 export function routingKeysOf(message: Message): readonly string[] {
@@ -14,11 +15,16 @@ export function routingKeysOf(message: Message): readonly string[] {
   return keys
 }
 
-/** Throws PRECONDITION_FAILED where CC or BCC is no array of text, or there are more than `limit` keys in them. */
+/**
+ * Throws PRECONDITION_FAILED where CC or BCC is no array of text, or there are more than `limit` keys in them, and
+ * HEADERS_TOO_LARGE where the message could not be passed on without BCC.
+ */
 export function checkRoutingKeys(message: Message, limit: number): void {
   const headers = message.properties.headers
   if (headers === undefined) return
   const count = checkKeys(headers, 'CC') + checkKeys(headers, 'BCC')
+  // Numbers are written at full width here, and what was narrower may have filled all the room there is.
+  if (Object.hasOwn(headers, 'BCC')) encodeProperties(withoutBlindCopies(message).properties)
   if (count <= limit) return
   throw new MillraceError(
     'PRECONDITION_FAILED',

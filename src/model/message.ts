@@ -43,6 +43,20 @@ export class Message {
     return new Message(exchange, routingKey, body, undefined, propertyBytes)
   }
 
+  /** The same message for another address, its properties as they are, byte for byte. */
+  readdressed(exchange: string, routingKey: string): Message {
+    return new Message(exchange, routingKey, this.body, this.#properties, this.#propertyBytes)
+  }
+
+  /** Whether the properties can be put into bytes: they have a limit, which what a broker adds may break. */
+  get isEncodable(): boolean {
+    try {
+      return this.propertyBytes.length > 0
+    } catch {
+      return false
+    }
+  }
+
   get properties(): Properties {
     return (this.#properties ??= decodeProperties(this.#propertyBytes as Uint8Array))
   }

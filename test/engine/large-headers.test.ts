@@ -1,0 +1,115 @@
+/** Headers have a limit, and what a publisher put there may leave no room for what the broker has to say. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { FieldTable, FieldValue } from '../../src/model/field-value.ts'
+import { Message } from '../../src/model/message.ts'
+import { encodeProperties, maximumPropertyBytes } from '../../src/model/properties.ts'
+import { persistentPublish } from '../../src/engine/publish.ts'
+import { Bench, codeOf } from './harness.ts'
+
+/** Properties that leave so many bytes of the limit. */
+function filling(freeBytes: number, headers: Record<string, FieldValue> = {}): Uint8Array {
+  const empty = encodeProperties({ expiration: '60000', headers: { ...headers, filler: '' } }).length
+  const filler = 'x'.repeat(maximumPropertyBytes - empty - freeBytes)
+  const bytes = encodeProperties({ expiration: '60000', headers: { ...headers, filler } })
+  assert.equal(bytes.length, maximumPropertyBytes - freeBytes)
+  return bytes
+}
+
+/** As a client may write it: a table of many numbers of one byte each (`b`), which take five bytes as `I`. */
+function narrow(headers: FieldTable): Uint8Array {
+  const fields: Buffer[] = []
+  for (let index = 0; index < 20_000; index += 1) {
+    const name = index.toString(36).padStart(3, '0')
+    fields.push(Buffer.from([name.length]), Buffer.from(name), Buffer.from('b'), Buffer.from([7]))
+  }
+  const own = Buffer.from(encodeProperties({ headers }))
+  const length = own.readUInt32BE(2)
+  const table = Buffer.concat([own.subarray(6, 6 + length), ...fields])
+  const head = Buffer.alloc(6)
+  head.writeUInt16BE(0x2000, 0)
+  head.writeUInt32BE(table.length, 2)
+  return Buffer.concat([head, table])
+}
+
+function setUp() {
+  const bench = Bench.create()
+  const client = bench.client()
+  client.queue('dead')
+  client.queue('q', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' })
+  const letterOf = (propertyBytes: Uint8Array) => {
+    client.session.publish(Message.ofBytes('', 'q', propertyBytes, 'body'), persistentPublish, bench.nowMs)
+    const got = client.session.get({ queue: 'q', noAck: false }, bench.nowMs)
+    client.session.reject(got!.delivery.deliveryTag, { requeue: false }, bench.nowMs)
+    const letter = client.session.get({ queue: 'dead', noAck: true }, bench.nowMs)!.delivery.entry.message
+    assert.ok(letter.propertyBytes.length <= maximumPropertyBytes)
+    assert.equal(letter.routingKey, 'dead')
+    return letter.properties
+  }
+  return { bench, client, letterOf }
+}
+
+describe('a dead letter', () => {
+  const older = {
+    count: 1n,
+    reason: 'expired',
+    queue: 'other',
+    time: new Date(0),
+    exchange: '',
+    'routing-keys': ['k'],
+  }
+
+  test('tells of all deaths where there is room', () => {
+    const { letterOf } = setUp()
+    const { headers, expiration } = letterOf(filling(1000, { 'x-death': [older] }))
+    assert.equal((headers?.['x-death'] as FieldValue[]).length, 2)
+    assert.equal(expiration, undefined)
+  })
+
+  test('leaves the older ones out where there is room for one', () => {
+    const { letterOf } = setUp()
+    const { headers } = letterOf(filling(220, { 'x-death': [older] }))
+    const deaths = headers?.['x-death'] as FieldTable[]
+    assert.deepEqual(
+      deaths.map((death) => death['queue']),
+      ['q'],
+    )
+    assert.equal(headers?.['x-first-death-queue'], 'q')
+  })
+
+  test('leaves its history out where there is no room for one', () => {
+    const { letterOf } = setUp()
+    const { headers } = letterOf(filling(200))
+    assert.ok(!Object.hasOwn(headers ?? {}, 'x-death'))
+    assert.equal(headers?.['x-last-death-reason'], 'rejected')
+  })
+
+  test('says nothing of its death where there is no room at all, and arrives', () => {
+    const { letterOf } = setUp()
+    assert.deepEqual(Object.keys(letterOf(filling(0)).headers ?? {}), ['filler'])
+    assert.equal(Object.keys(letterOf(narrow({})).headers ?? {}).length, 20_000)
+  })
+})
+
+describe('what is passed on with other headers', () => {
+  test('a message that was held back arrives as it was sent where its delay cannot be negated', () => {
+    const { bench, client } = setUp()
+    const table = { 'x-delayed-type': 'fanout' }
+    client.session.declareExchange({ name: 'x', kind: 'x-delayed-message', arguments: table })
+    client.session.bindQueue({ queue: 'dead', exchange: 'x', routingKey: '' })
+    const message = Message.ofBytes('x', '', narrow({ 'x-delay': 10 }), 'body')
+    client.session.publish(message, { ...persistentPublish, hasHeaders: true }, bench.nowMs)
+    bench.pass(10)
+    assert.equal(client.headers('dead')['x-delay'], 10)
+  })
+
+  test('a message that cannot be passed on without BCC is refused', () => {
+    const { bench, client } = setUp()
+    const message = Message.ofBytes('', 'q', narrow({ BCC: ['dead'] }), 'body')
+    assert.equal(
+      codeOf(() => client.session.publish(message, { ...persistentPublish, hasHeaders: true }, bench.nowMs)),
+      'HEADERS_TOO_LARGE',
+    )
+    assert.deepEqual(client.drain('q'), [])
+  })
+})
