@@ -114,7 +114,7 @@ async function waiting(): Promise<number> {
 
 async function total(figure: 'ready' | 'delayed' | 'unacked' | 'published' | 'dead'): Promise<number> {
   const reports = await Promise.all(queues.map((queue) => queue.stats()))
-  return reports.reduce((sum, report) => sum + report[figure], 0)
+  return reports.reduce((sum, report) => sum + (report[figure] ?? 0), 0)
 }
 
 /** Shows the figures until every buyer has been answered. */

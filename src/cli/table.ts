@@ -3,6 +3,9 @@ import type { Terminal } from './terminal.ts'
 
 export type Cell = string | number
 
+/** For a figure that the engine cannot tell. */
+export const unknownFigure = '–'
+
 export function table(
   terminal: Terminal,
   header: readonly string[],

@@ -23,13 +23,14 @@ export interface Driver {
   undeclare(topology: Topology, options?: { ifEmpty?: boolean }): Promise<void>
   /**
    * One result per message, in order; resolves when all are decided, never rejects for one message alone.
-   * Rejects with CLOSED, STORE_FAILED or the signal's ABORTED where no result can be told.
+   * Rejects with CLOSED, STORE_FAILED or the signal's ABORTED where no result can be told. What was sent when the
+   * connection went is 'rejected' with CONNECTION_LOST: it may be stored or not.
    */
   publish(batch: readonly Outgoing[], options?: PublishOptions): Promise<readonly PublishResult[]>
   /** NOT_FOUND without such a queue; ACCESS_REFUSED where an exclusive consumer stands. */
   consume(queue: string, options: ConsumeOptions, sink: (delivery: Delivery) => void): Promise<Consumer>
   stats(queue: string): Promise<QueueStats>
-  /** Every queue of the namespace, by name. */
+  /** Every queue of the namespace, by name. UnsupportedError where `listing` is none. */
   queues(): Promise<readonly string[]>
   /** Looks at messages in the order they would be delivered; changes nothing. */
   browse(queue: string, options: BrowseOptions): Promise<Page>
@@ -57,6 +58,8 @@ export interface Capabilities {
   readonly delay: { readonly level: Level; readonly maximumMs: number; readonly resolutionMs: number }
   readonly cancelDelayed: { readonly level: Level }
   readonly retry: { readonly level: Level }
+  /** Of a release without a delay: native, to the original place; emulated, to the tail. */
+  readonly release: { readonly level: Level }
   readonly deduplication: { readonly level: Level; readonly maximumWindowMs: number }
   readonly priority: { readonly level: Level; readonly maximum: number }
   readonly ordering: { readonly level: Level }
@@ -66,9 +69,18 @@ export interface Capabilities {
   readonly exclusiveConsumer: { readonly level: Level }
   readonly pause: { readonly level: Level }
   readonly browse: { readonly level: Level }
+  /** What `stats` says beyond `ready`, `consumers` and `paused`; where none, the rest is undefined. */
+  readonly statistics: { readonly level: Level }
+  /** `queues()`. */
+  readonly listing: { readonly level: Level }
   readonly exchangeBindings: { readonly level: Level }
   readonly alternateExchange: { readonly level: Level }
   readonly replay: { readonly level: Level }
+  /**
+   * A settlement is one step and holds over any crash. Where not, a crash may bring back what was acknowledged, or leave
+   * a message that was being retried, dead-lettered or moved in both places: at least once all the same.
+   */
+  readonly atomicSettle: boolean
   /** A consumer's hold on a message runs out unless extended; 0: it lasts as long as the connection. */
   readonly leaseMs: number
   readonly maximumBodyBytes: number
@@ -202,27 +214,28 @@ export type Outcome =
   | { readonly type: 'ack' }
   /** Back into this queue after the delay, attempt + 1. */
   | { readonly type: 'retry'; readonly delayMs: number; readonly error?: string }
-  /** Back into this queue, attempt unchanged; to its original position where there is no delay. */
+  /** Back into this queue, attempt unchanged; to its original position where there is no delay and the engine can. */
   | { readonly type: 'release'; readonly delayMs?: number }
   /** To the queue's dead-letter exchange, or dropped where it has none. */
   | { readonly type: 'dead'; readonly reason: string; readonly error?: string }
 
+/** Undefined is what the engine cannot tell (see `Capabilities.statistics`). */
 export interface QueueStats {
   readonly ready: number
-  readonly unacked: number
-  readonly delayed: number
+  readonly unacked: number | undefined
+  readonly delayed: number | undefined
   readonly consumers: number
   /** Age of the message at the head, or 0. */
-  readonly oldestMs: number
+  readonly oldestMs: number | undefined
   readonly paused: boolean
   /** Sums since the engine started. */
-  readonly published: number
-  readonly delivered: number
-  readonly acked: number
-  readonly retried: number
-  readonly deadLettered: number
-  readonly expired: number
-  readonly dropped: number
+  readonly published: number | undefined
+  readonly delivered: number | undefined
+  readonly acked: number | undefined
+  readonly retried: number | undefined
+  readonly deadLettered: number | undefined
+  readonly expired: number | undefined
+  readonly dropped: number | undefined
 }
 
 export interface BrowseOptions {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Delivery } from '../client/driver.ts'
 import type { Properties } from '../model/properties.ts'
+import { assertFigures } from './figures.ts'
 import { at, declareQueue, fill, Inbox, numbered, quietMs, range, store, text, via } from './inbox.ts'
 import type { Chapter } from './line.ts'
 import { orderLines } from './order.ts'
@@ -37,11 +38,11 @@ async function ackRemoves(trial: Trial): Promise<void> {
   const inbox = await Inbox.open(trial, driver, 'q')
   await inbox.ack('a')
   const held = await driver.stats('q')
-  assert.equal(held.unacked, 1)
+  assertFigures(held, { unacked: 1 })
   assert.equal(held.ready, 0)
   await inbox.ack('b')
   const after = await driver.stats('q')
-  assert.deepEqual([after.ready, after.unacked, after.delayed], [0, 0, 0])
+  assertFigures(after, { ready: 0, unacked: 0, delayed: 0 })
   await driver.close()
   const other = await Inbox.open(trial, await trial.connect(), 'q')
   await other.quiet()
@@ -145,7 +146,7 @@ async function secondSettle(trial: Trial): Promise<void> {
   assert.equal(await first.extend(1_000), false)
   const second = await inbox.next()
   assert.equal(text(second.message), 'b', 'the second settle neither brought a back nor acknowledged b')
-  assert.equal((await driver.stats('q')).unacked, 1)
+  assertFigures(await driver.stats('q'), { unacked: 1 })
   assert.equal(await second.settle({ type: 'ack' }), true)
   await inbox.quiet()
 }
@@ -197,7 +198,8 @@ async function retryRaises(trial: Trial): Promise<void> {
 async function releaseKeeps(trial: Trial): Promise<void> {
   const { driver, capabilities } = await trial.open()
   await declareQueue(driver, 'q')
-  await fill(driver, 'q', 'a', 'b')
+  const toItsPlace = capabilities.release.level === 'native'
+  await fill(driver, 'q', 'a', ...(toItsPlace ? ['b'] : []))
   const inbox = await Inbox.open(trial, driver, 'q', { prefetch: 1 })
   for (const _ of range(3)) {
     const delivery = await inbox.next()
@@ -206,6 +208,10 @@ async function releaseKeeps(trial: Trial): Promise<void> {
     assert.equal(await delivery.settle({ type: 'release' }), true)
   }
   await inbox.ack('a')
+  if (!toItsPlace) {
+    trial.note('back to the tail: the engine says that it cannot put a message back in its place')
+    await fill(driver, 'q', 'b')
+  }
   const second = await inbox.next()
   assert.equal(second.attempt, 1)
   if (capabilities.delay.level === 'none') {
@@ -236,7 +242,7 @@ async function retryStaysHere(trial: Trial): Promise<void> {
   assert.equal(last.attempt, 4)
   await sibling.quiet()
   const stats = await driver.stats('sibling')
-  assert.deepEqual([stats.ready, stats.unacked, stats.delayed], [0, 0, 0])
+  assertFigures(stats, { ready: 0, unacked: 0, delayed: 0 })
 }
 
 async function retryKeeps(trial: Trial): Promise<void> {
@@ -282,7 +288,7 @@ async function acksOutOfOrder(trial: Trial): Promise<void> {
   const deliveries = await inbox.take(10)
   for (const index of [9, 0, 5, 7, 2, 8, 4])
     assert.equal(await at(deliveries, index).settle({ type: 'ack' }), true)
-  assert.equal((await driver.stats('q')).unacked, 3)
+  assertFigures(await driver.stats('q'), { unacked: 3 })
   await driver.close({ drainMs: 0 })
   const other = await Inbox.open(trial, await trial.connect(), 'q')
   for (const body of ['m1', 'm3', 'm6']) await other.ack(body)
@@ -304,7 +310,7 @@ async function cancelDrains(trial: Trial): Promise<void> {
   await fill(driver, 'q', 'late')
   await inbox.quiet()
   const stats = await driver.stats('q')
-  assert.deepEqual([stats.ready, stats.unacked, stats.consumers], [4, 0, 0])
+  assertFigures(stats, { ready: 4, unacked: 0, consumers: 0 })
   const other = await Inbox.open(trial, driver, 'q')
   for (const body of ['m3', 'm4', 'm5', 'late']) await other.ack(body)
 }

@@ -1,6 +1,7 @@
 /** Lines 84 to 87, 91, 93 and 97: the engine or its consumer dies, again and again. */
 import assert from 'node:assert/strict'
 import type { Delivery, Driver } from '../client/driver.ts'
+import { assertFigures } from './figures.ts'
 import { at, declareQueue, fill, Inbox, numbered, publishOne, range, text, to } from './inbox.ts'
 import type { Line } from './line.ts'
 import type { Trial } from './trial.ts'
@@ -87,9 +88,13 @@ async function killedConsuming(trial: Trial): Promise<void> {
   }
   await acknowledge(driver, acked, repeated)
   await trial.eventually('all are acknowledged', () => acked.size === bodies.length)
-  assert.deepEqual(repeated, [], 'an acknowledgement that resolved is for good')
-  const stats = await driver.stats('q')
-  assert.deepEqual([stats.ready, stats.unacked, stats.delayed], [0, 0, 0])
+  if (trial.capabilities(driver).atomicSettle) {
+    assert.deepEqual(repeated, [], 'an acknowledgement that resolved is for good')
+  } else
+    trial.note(
+      'an acknowledgement just before the crash may be forgotten (capabilities.atomicSettle is false)',
+    )
+  assertFigures(await driver.stats('q'), { ready: 0, unacked: 0, delayed: 0 })
 }
 
 async function consumerKilled(trial: Trial): Promise<void> {
@@ -132,11 +137,13 @@ async function killedRetrying(trial: Trial): Promise<void> {
     driver = await trial.connect()
     await trial.eventually('each is there at least once', async () => {
       const stats = await driver.stats('q')
-      return stats.delayed === 0 && stats.ready >= bodies.length
+      return (stats.delayed ?? 0) === 0 && stats.ready >= bodies.length
     })
   }
   const inbox = await Inbox.open(trial, driver, 'q')
   await trial.eventually('none is lost', () => new Set(inbox.texts).size === bodies.length)
+  if (!trial.capabilities(driver).atomicSettle)
+    trial.note('there may be duplicates (capabilities.atomicSettle is false)')
   for (const delivery of inbox.deliveries) {
     assert.ok(delivery.attempt >= 2)
     assert.equal(await delivery.settle({ type: 'ack' }), true)
@@ -189,13 +196,13 @@ async function poison(trial: Trial): Promise<void> {
     worker.on('dead', () => (dead += 1))
     await trial.eventually('it runs or is given up', () => runs > runsBefore || dead > 0)
     if (dead > 0) break
-    await trial.harness.crash?.()
+    await trial.dieWith(client)
     release()
     await trial.abandonAll()
   }
   assert.equal(runs, attempts)
   const stats = await (await trial.client()).queue<string>('q').stats()
-  assert.deepEqual([stats.ready, stats.unacked, stats.delayed, stats.dead], [0, 0, 0, 1])
+  assertFigures(stats, { ready: 0, unacked: 0, delayed: 0, dead: 1 })
 }
 
 async function tornWrite(trial: Trial): Promise<void> {

@@ -36,6 +36,8 @@ export interface Harness {
   tearLastWrite?(): Promise<void>
   /** The clock of the engine's machine is set on by so much, or back. */
   stepClock?(ms: number): Promise<void>
+  /** The queues of a namespace as an operator sees them, where the engine's protocol has no word for that. */
+  queueNames?(options?: ConnectOptions): Promise<readonly string[]>
   /** Virtual time, where the engine runs on it. */
   readonly clock?: VirtualClock
   /**

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import type { Delivery } from '../client/driver.ts'
+import { assertFigures } from './figures.ts'
 import { declareQueue, fill, Inbox, quietMs, text } from './inbox.ts'
 import type { Chapter } from './line.ts'
 import { assertCode } from './trial.ts'
@@ -83,7 +84,7 @@ async function lateSettle(trial: Trial): Promise<void> {
   for (const outcome of [{ type: 'ack' }, { type: 'dead', reason: 'late' }] as const) {
     assert.equal(await settledOrClosed(late, outcome), false)
   }
-  assert.equal((await survivor.stats('q')).unacked, 1, 'the late settle changed nothing')
+  assertFigures(await survivor.stats('q'), { unacked: 1 }, 'the late settle changed nothing')
   assert.equal(await current.settle({ type: 'retry', delayMs: 0 }), true)
   await inbox.ack('a')
   await inbox.quiet()
@@ -126,8 +127,7 @@ async function blockedLoop(trial: Trial): Promise<void> {
   const kept = await delivery.settle({ type: 'ack' })
   if (kept) {
     await inbox.quiet()
-    assert.equal((await driver.stats('q')).ready, 0)
-    assert.equal((await driver.stats('q')).unacked, 0)
+    assertFigures(await driver.stats('q'), { ready: 0, unacked: 0 })
   } else {
     assert.ok(capabilities.leaseMs > 0, 'without a lease there is none to lose')
     const again = await inbox.next()

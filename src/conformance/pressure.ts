@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Driver } from '../client/driver.ts'
 import { ClosedError } from '../model/errors.ts'
+import { assertFigures } from './figures.ts'
 import { declareQueue, fill, Inbox, numbered, publishOne, range, text, to } from './inbox.ts'
 import type { Line } from './line.ts'
 import { memoryBytes } from './publish-memory.ts'
@@ -118,7 +119,7 @@ async function soak(trial: Trial): Promise<void> {
   const tolerated = 8 * 1_024 * 1_024
   assert.ok(grownBytes < tolerated, `${handled} messages grew memory by ${Math.round(grownBytes / 1_024)} KB`)
   const stats = await driver.stats('q')
-  assert.deepEqual([stats.ready, stats.unacked, stats.delayed, stats.consumers], [0, 0, 0, 0])
+  assertFigures(stats, { ready: 0, unacked: 0, delayed: 0, consumers: 0 })
   trial.note(`${trial.soakMs / 1_000} s instead of an hour`)
 }
 

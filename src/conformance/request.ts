@@ -92,7 +92,7 @@ async function noGarbage(trial: Trial): Promise<void> {
   const failures: Error[] = []
   worker.on('error', (error) => failures.push(error))
   await worker.ready
-  const before = await replier.queues()
+  const before = await trial.queueNames(replier)
   for (const _ of range(3)) {
     const asker = await trial.client()
     assert.equal(await asker.request('echo', 0, { timeout: '10s' }), 0)
@@ -102,7 +102,7 @@ async function noGarbage(trial: Trial): Promise<void> {
     assertCode(await unanswered, 'CLOSED')
   }
   await trial.eventually('its reply queues are gone', async () => {
-    const now = await replier.queues()
+    const now = await trial.queueNames(replier)
     return now.length === before.length && now.every((name) => before.includes(name))
   })
   const asker = await trial.client()
@@ -147,7 +147,7 @@ async function durableCatchesUp(trial: Trial): Promise<void> {
 async function ephemeralDoesNot(trial: Trial): Promise<void> {
   const watcher = await trial.client()
   const publisher = watcher.exchange<string>('orders', 'topic')
-  const before = await watcher.queues()
+  const before = await trial.queueNames(watcher)
   const first = await trial.client()
   const second = await trial.client()
   const attended = await subscribe(first, 'order.*')
@@ -158,7 +158,7 @@ async function ephemeralDoesNot(trial: Trial): Promise<void> {
   await second.close()
   await trial.eventually(
     'nothing is left of them',
-    async () => (await watcher.queues()).length === before.length,
+    async () => (await trial.queueNames(watcher)).length === before.length,
   )
   assert.equal((await publisher.publish('order.created', '2')).routed, false)
   const again = await subscribe(await trial.client(), 'order.*')

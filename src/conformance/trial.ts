@@ -15,14 +15,20 @@ export interface TrialLimits {
   readonly timeoutMs: number
 }
 
+interface Connection {
+  readonly driver: Driver
+  readonly capabilities: Capabilities
+  readonly options: ConnectOptions | undefined
+}
+
 export class Trial {
   readonly engine: EngineUnderTest
   readonly harness: Harness
   readonly soakMs: number
   /** How long to wait for what should happen soon. Generous: no test asserts on tight timing. */
   readonly patienceMs: number
-  #connections: { driver: Driver; capabilities: Capabilities }[] = []
-  #clients: Client[] = []
+  #connections: Connection[] = []
+  #clients: { client: Client; driver: Driver }[] = []
   #outcome: Outcome = { type: 'passed' }
 
   constructor(engine: EngineUnderTest, harness: Harness, limits: TrialLimits) {
@@ -40,7 +46,7 @@ export class Trial {
   async connect(options?: ConnectOptions): Promise<Driver> {
     const driver = await this.harness.connect(options)
     const capabilities = await driver.open()
-    this.#connections.push({ driver, capabilities })
+    this.#connections.push({ driver, capabilities, options })
     return driver
   }
 
@@ -61,7 +67,7 @@ export class Trial {
   async client(options?: ConnectOptions): Promise<Client> {
     const { driver, capabilities } = await this.open(options)
     const client = new Client(driver, capabilities)
-    this.#clients.push(client)
+    this.#clients.push({ client, driver })
     return client
   }
 
@@ -69,6 +75,29 @@ export class Trial {
   async kill(driver: Driver): Promise<void> {
     if (this.harness.kill !== undefined) await this.harness.kill(driver)
     else await driver.close({ drainMs: 0 })
+  }
+
+  /** The process of this client dies: alone where the engine is a server, else with the engine. */
+  async dieWith(client: Client): Promise<void> {
+    const driver = this.#clients.find((candidate) => candidate.client === client)?.driver
+    assert.ok(driver, 'the client was not made by this trial')
+    if (this.harness.network === undefined) await this.harness.crash?.()
+    else await this.kill(driver)
+  }
+
+  /**
+   * The names of all queues: from the engine, or where it cannot tell them (and says so) from its operator's side.
+   */
+  async queueNames(from: Driver | Client): Promise<readonly string[]> {
+    const driver = this.#clients.find(({ client }) => client === from)?.driver ?? (from as Driver)
+    const connection = this.#connections.find((candidate) => candidate.driver === driver)
+    assert.ok(connection, 'the driver was not opened by this trial')
+    if (connection.capabilities.listing.level !== 'none') return from.queues()
+    assertUnsupported(await rejection(from.queues()), 'listing queues')
+    if (this.harness.queueNames === undefined) {
+      this.notApplicable('neither the engine nor the harness can tell which queues there are')
+    }
+    return [...(await this.harness.queueNames(connection.options))].sort()
   }
 
   /** Closes one connection before the trial ends. */
@@ -166,7 +195,7 @@ export class Trial {
     this.#clients = []
     this.#connections = []
     const closing = [
-      ...clients.map((client) => client.close()),
+      ...clients.map(({ client }) => client.close()),
       ...connections.map(({ driver }) => driver.close({ drainMs: 0 })),
     ]
     await within(2_000, 'dead connections did not close', Promise.allSettled(closing)).catch(() => undefined)
@@ -178,7 +207,7 @@ export class Trial {
     const connections = this.#connections
     this.#clients = []
     this.#connections = []
-    for (const client of clients) await client.close()
+    for (const { client } of clients) await client.close()
     for (const { driver } of connections) await driver.close({ drainMs: 0 })
   }
 

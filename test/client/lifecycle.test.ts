@@ -170,7 +170,7 @@ test('concurrency that changes while the worker opens counts', async () => {
   )
   worker.concurrency = 3
   await worker.ready
-  while ((await queue.stats()).acked < 3) await sleep(5)
+  while (((await queue.stats()).acked ?? 0) < 3) await sleep(5)
   assert.equal(most, 3)
 })
 
@@ -181,9 +181,9 @@ test('idle is told when the queue is empty, not between two jobs', async () => {
   const worker = queue.work(() => sleep(1))
   const acked: number[] = []
   worker.on('idle', () => {
-    void queue.stats().then((stats) => acked.push(stats.acked))
+    void queue.stats().then((stats) => acked.push(stats.acked ?? 0))
   })
-  while ((await queue.stats()).acked < 4) await sleep(2)
+  while (((await queue.stats()).acked ?? 0) < 4) await sleep(2)
   await sleep(10)
   assert.deepEqual(acked, [4])
 })

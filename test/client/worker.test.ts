@@ -31,7 +31,7 @@ test('a job is handled and leaves the queue', () =>
     assert.equal(job.attempt, 1)
     assert.equal(result, 2)
     const stats = await queue.stats()
-    assert.equal(stats.ready + stats.unacked + stats.delayed + stats.dead, 0)
+    assert.equal(stats.ready + (stats.unacked ?? 0) + (stats.delayed ?? 0) + stats.dead, 0)
     assert.equal(stats.acked, 1)
   }))
 
@@ -156,12 +156,12 @@ test('concurrency bounds the jobs at once, and can be changed while the worker r
       { concurrency: 3 },
     )
     await queue.sendMany(Array.from({ length: 30 }, (_, n) => n))
-    while ((await queue.stats()).acked < 30) await sleep(5)
+    while (((await queue.stats()).acked ?? 0) < 30) await sleep(5)
     assert.equal(most, 3)
     worker.concurrency = 7
     assert.throws(() => (worker.concurrency = 0), { code: 'INVALID_OPTION' })
     await queue.sendMany(Array.from({ length: 30 }, (_, n) => n))
-    while ((await queue.stats()).acked < 60) await sleep(5)
+    while (((await queue.stats()).acked ?? 0) < 60) await sleep(5)
     assert.equal(most, 7)
   }))
 
@@ -260,7 +260,7 @@ test('messages of one key are handled one at a time and in order, a failing one 
       { concurrency: 8 },
     )
     for (let n = 0; n < 20; n++) await queue.send(n, { key: n % 2 === 0 ? 'a' : 'b' })
-    while ((await queue.stats()).acked < 20) await sleep(5)
+    while (((await queue.stats()).acked ?? 0) < 20) await sleep(5)
     await worker.close()
     assert.deepEqual(seen['a'], [0, 2, 4, 6, 8, 10, 12, 14, 16, 18])
     assert.deepEqual(seen['b'], [1, 3, 5, 7, 9, 11, 13, 15, 17, 19])

@@ -243,7 +243,7 @@ const mutants: readonly Mutant[] = [
       replaced(driver, {
         stats: async (queue) => {
           const stats = await driver.stats(queue)
-          return { ...stats, acked: stats.acked + 1 }
+          return { ...stats, acked: (stats.acked ?? 0) + 1 }
         },
       }),
   },

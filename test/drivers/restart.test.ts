@@ -89,7 +89,7 @@ test('a paged queue with keys, priorities, delays and de-duplication keeps its o
       await using mq = await open(folder, tiny)
       const queue = mq.queue<number>('q', options)
       const { ready, delayed } = await queue.stats()
-      assert.equal(ready + delayed, total)
+      assert.equal(ready + (delayed ?? 0), total)
       assert.equal((await queue.browse({ limit: 1_000 })).length, (await queue.stats()).ready)
     }
     await new Promise((resolve) => setTimeout(resolve, 40))

@@ -182,7 +182,7 @@ class Simulation {
       while (this.#disk.step()) await settled()
       await settled()
       const stats = await Promise.all(queues.map((name) => driver.stats(name)))
-      if (stats.every(({ ready, unacked, delayed }) => ready + unacked + delayed === 0)) break
+      if (stats.every(({ ready, unacked = 0, delayed = 0 }) => ready + unacked + delayed === 0)) break
     }
     this.#broker?.invariants()
     await this.#stepUntil(driver.close())

@@ -58,7 +58,7 @@ function purge(host: Host, name: string, flags: PurgeFlags): Promise<number> {
 }
 
 async function countOf(queue: Queue, state: State): Promise<number> {
-  const { ready, delayed, dead } = await queue.stats()
+  const { ready, delayed = 0, dead } = await queue.stats()
   return { ready, delayed, all: ready + delayed, dead }[state]
 }
 

@@ -4,7 +4,7 @@ import type { Client, QueueReport } from '../../index.ts'
 import { MillraceError } from '../../model/errors.ts'
 import { exitCode } from '../exit-code.ts'
 import type { Host, SharedOptions } from '../host.ts'
-import { table } from '../table.ts'
+import { table, unknownFigure } from '../table.ts'
 
 /** Queues that are asked about at once. */
 const together = 50
@@ -31,8 +31,8 @@ function queues(host: Host, flags: SharedOptions): Promise<number> {
       const rows = found.map(([name, { ready, unacked, delayed, consumers, paused }]) => [
         paused ? `${name} (paused)` : name,
         ready,
-        unacked,
-        delayed,
+        unacked ?? unknownFigure,
+        delayed ?? unknownFigure,
         consumers,
       ])
       await terminal.print(

@@ -6,6 +6,7 @@ import { duration } from '../arguments.ts'
 import { UsageError, exitCode } from '../exit-code.ts'
 import { age } from '../format.ts'
 import type { Host, SharedOptions } from '../host.ts'
+import { unknownFigure } from '../table.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface StatsFlags extends SharedOptions {
@@ -72,15 +73,15 @@ async function watch(terminal: Terminal, queue: Queue, flags: StatsFlags): Promi
 
 function ratesOf(now: QueueReport, before: QueueReport, elapsedMs: number): Rates {
   const rate = (sum: 'published' | 'delivered' | 'acked'): number =>
-    Math.round(((now[sum] - before[sum]) * 1_000) / Math.max(1, elapsedMs))
+    Math.round((((now[sum] ?? 0) - (before[sum] ?? 0)) * 1_000) / Math.max(1, elapsedMs))
   return { publishedRate: rate('published'), deliveredRate: rate('delivered'), ackedRate: rate('acked') }
 }
 
 function page(terminal: Terminal, name: string, report: QueueReport, rates: Rates | undefined): string[] {
   const perSecond = (rate: number | undefined): string =>
     rate === undefined ? '' : terminal.style('cyan', `  ${rate.toLocaleString('en')}/s`)
-  const row = (title: string, value: number | string, rate?: number): string => {
-    const figure = typeof value === 'number' ? value.toLocaleString('en') : value
+  const row = (title: string, value: number | string | undefined, rate?: number): string => {
+    const figure = typeof value === 'number' ? value.toLocaleString('en') : (value ?? unknownFigure)
     return `  ${title.padEnd(14)}${figure.padStart(12)}${perSecond(rate)}`
   }
   return [
@@ -89,7 +90,7 @@ function page(terminal: Terminal, name: string, report: QueueReport, rates: Rate
     row('unacked', report.unacked),
     row('delayed', report.delayed),
     row('dead', report.dead),
-    row('oldest', age(report.oldestMs)),
+    row('oldest', report.oldestMs === undefined ? undefined : age(report.oldestMs)),
     row('consumers', report.consumers),
     row('published', report.published, rates?.publishedRate),
     row('delivered', report.delivered, rates?.deliveredRate),
@@ -104,7 +105,8 @@ function page(terminal: Terminal, name: string, report: QueueReport, rates: Rate
 function line(report: QueueReport, rates: Rates): string {
   const { ready, unacked, delayed, dead, consumers } = report
   return (
-    `${new Date().toISOString()} ready ${ready} unacked ${unacked} delayed ${delayed} dead ${dead} ` +
+    `${new Date().toISOString()} ready ${ready} unacked ${unacked ?? unknownFigure} ` +
+    `delayed ${delayed ?? unknownFigure} dead ${dead} ` +
     `consumers ${consumers} published ${rates.publishedRate}/s delivered ${rates.deliveredRate}/s ` +
     `acked ${rates.ackedRate}/s`
   )
