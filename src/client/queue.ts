@@ -13,8 +13,8 @@ import { checkOptions, isBoolean, isFunction, isHeaders, isInteger, isOneOf } fr
 import { deadLetterOf, queueTopology } from './queue-options.ts'
 import type { QueueOptions } from './queue-options.ts'
 import { validate } from './schema.ts'
-import { envelope } from './send-options.ts'
-import type { Address, SendOptions } from './send-options.ts'
+import { eachOf, envelope } from './send-options.ts'
+import type { Address, SendManyOptions, SendOptions } from './send-options.ts'
 import { assertNotAborted, unlessAborted, waitChecks, waitOf } from './wait.ts'
 import type { WaitOptions } from './wait.ts'
 import { workChecks } from './work-options.ts'
@@ -77,14 +77,15 @@ export class Queue<Input = unknown, Output = Input> {
   }
 
   /** As one batch: all bodies are checked before any is stored; one result per message, in order. */
-  async sendMany(messages: readonly Input[], options?: SendOptions): Promise<Sent[]> {
+  async sendMany(messages: readonly Input[], options?: SendManyOptions<Input>): Promise<Sent[]> {
     if (!Array.isArray(messages)) {
       throw new ValidationError('INVALID_OPTION', `queue ${this.name}: sendMany takes an array of messages`)
     }
+    const optionsOf = eachOf(`queue ${this.name}: sendMany`, messages.length, options)
     const batch: Outgoing[] = []
-    for (const data of messages) {
+    for (const [index, data] of messages.entries()) {
       await this.#check(data, options?.signal)
-      batch.push(envelope(this.#address, data, options))
+      batch.push(envelope(this.#address, data, optionsOf(data, index)))
     }
     await this.declare(waitOf(options ?? {}))
     return Promise.all(batch.map((outgoing) => this.#put(outgoing, options?.signal)))

@@ -45,6 +45,16 @@ export interface SendOptions {
   readonly signal?: AbortSignal
 }
 
+type Dedupe = NonNullable<SendOptions['dedupe']>
+
+/** For several messages at once: what must differ from one to the other is a function of the data and its place. */
+export interface SendManyOptions<Input = unknown> extends Omit<SendOptions, 'id' | 'dedupe'> {
+  /** Each message's id, e.g. `(order) => order.id`; undefined for a new UUIDv7. One for all is refused. */
+  readonly id?: string | ((data: Input, index: number) => string | undefined)
+  /** Each message's dedupe key and window; undefined for none. One for all is refused: only the first would be stored. */
+  readonly dedupe?: Dedupe | ((data: Input, index: number) => Dedupe | undefined)
+}
+
 const checks: Readonly<Record<string, Check>> = {
   delay: isDuration,
   at: isDate,
@@ -65,6 +75,41 @@ export interface Address {
   readonly exchange: string
   readonly routingKey: string
   readonly mandatory: boolean
+}
+
+/**
+ * The options of each message of several.
+ * @throws ValidationError INVALID_OPTION where one id or dedupe key is for all of them
+ */
+export function eachOf<Input>(
+  call: string,
+  count: number,
+  options: SendManyOptions<Input> | undefined,
+): (data: Input, index: number) => SendOptions | undefined {
+  const { id, dedupe, ...shared } = options ?? {}
+  if (id === undefined && dedupe === undefined) return () => options as SendOptions | undefined
+  if (count > 1 && id !== undefined && typeof id !== 'function') {
+    throw oneForAll(call, count, 'id', '(data) => data.id')
+  }
+  if (count > 1 && dedupe !== undefined && typeof dedupe !== 'function') {
+    throw oneForAll(call, count, 'dedupe', "(data) => ({ key: data.id, window: '1h' })")
+  }
+  return (data, index) => {
+    const ownId = typeof id === 'function' ? id(data, index) : id
+    const ownDedupe = typeof dedupe === 'function' ? dedupe(data, index) : dedupe
+    return {
+      ...shared,
+      ...(ownId !== undefined && { id: ownId }),
+      ...(ownDedupe !== undefined && { dedupe: ownDedupe }),
+    }
+  }
+}
+
+function oneForAll(call: string, count: number, name: string, example: string): ValidationError {
+  return new ValidationError(
+    'INVALID_OPTION',
+    `${call}: one ${name} for ${count} messages; give a function of the data, such as ${name}: ${example}`,
+  )
 }
 
 /**

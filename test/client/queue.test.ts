@@ -255,3 +255,38 @@ test('memory:name is shared within the process, memory: is not, and namespaces a
   assert.deepEqual(await apart.queues(), [])
   await Promise.all([one.close(), two.close(), own.close(), apart.close()])
 })
+
+test('sendMany gives each message an id and a dedupe key of its own, and refuses one for all', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue<{ n: number }>('q')
+    const messages = [{ n: 1 }, { n: 2 }, { n: 1 }]
+    const window = '1h'
+    for (const options of [{ id: 'one' }, { dedupe: { key: 'one', window } }] as const) {
+      const refused = queue.sendMany(messages, options)
+      await assert.rejects(refused, { code: 'INVALID_OPTION', message: /for 3 messages; give a function/ })
+    }
+    assert.equal((await queue.stats()).ready, 0)
+    const sent = await queue.sendMany(messages, {
+      id: ({ n }, index) => `${n}-${index}`,
+      dedupe: ({ n }) => ({ key: `n${n}`, window }),
+      headers: { tenant: 't' },
+    })
+    assert.deepEqual(sent, [
+      { id: '1-0', duplicate: false },
+      { id: '2-1', duplicate: false },
+      { id: '1-0', duplicate: true },
+    ])
+    assert.deepEqual(
+      (await queue.browse()).map((job) => [job.id, job.headers['tenant']]),
+      [
+        ['1-0', 't'],
+        ['2-1', 't'],
+      ],
+    )
+    const [only] = await queue.sendMany([{ n: 3 }], { id: 'one', dedupe: { key: 'n1', window } })
+    assert.deepEqual(only, { id: '1-0', duplicate: true })
+    const none = await queue.sendMany([{ n: 4 }, { n: 5 }], { id: () => undefined, dedupe: () => undefined })
+    assert.equal(new Set(none.map(({ id }) => id)).size, 2)
+    const wrong = queue.sendMany([{ n: 6 }], { id: () => '' })
+    await assert.rejects(wrong, { code: 'INVALID_OPTION' })
+  }))
