@@ -25,6 +25,9 @@ export interface Loaded {
   readonly lostBytes: number
 }
 
+/** Entries that are read of a lane at first: a broker that starts with ten thousand queues looks at each head. */
+const firstLook = 8
+
 const late: Loaded = Object.freeze({ accepted: false, lostMessages: 0, lostBytes: 0 })
 const complete: Loaded = Object.freeze({ accepted: true, lostMessages: 0, lostBytes: 0 })
 
@@ -43,6 +46,8 @@ export class Lane {
   /** Counts what made an outstanding answer useless: it is thrown away when it comes. */
   #generation: number
   #loading: boolean
+  /** Restored, and nothing was read since: a first look at its head is enough to know when it expires. */
+  #unseen: boolean
 
   constructor(kernel: Kernel, queueId: QueueId, level: number) {
     this.level = level
@@ -57,6 +62,7 @@ export class Lane {
     this.#frontier = 0
     this.#generation = 0
     this.#loading = false
+    this.#unseen = false
   }
 
   get length(): number {
@@ -134,7 +140,7 @@ export class Lane {
       queueId: this.#queueId,
       lane: this.level,
       afterSeq: this.#frontier,
-      limit: Math.max(1, pager.windowMessages - this.residentLength),
+      limit: this.#unseen ? firstLook : Math.max(1, pager.windowMessages - this.residentLength),
       limitBytes: Math.max(1, pager.windowBytes - this.#bytes),
       generation: this.#generation,
     })
@@ -143,6 +149,7 @@ export class Lane {
   /** Takes the pager's answer. An empty one says that nothing is there: what was still counted is lost. */
   accept(request: LaneRequest, entries: readonly Entry[]): Loaded {
     this.#loading = false
+    this.#unseen = false
     if (request.generation !== this.#generation) {
       if (this.#pagedMessages > 0) this.#refill(this.#pager!)
       return late
@@ -169,6 +176,7 @@ export class Lane {
     assert(this.#pager !== undefined, 'only an engine with a pager restores entries')
     this.#pagedMessages += messages
     this.#pagedBytes += bytes
+    this.#unseen = true
   }
 
   /** Forgets every entry; what a load brings later is ignored. */

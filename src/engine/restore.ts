@@ -70,8 +70,8 @@ export function restoreEntries(kernel: Kernel, found: RecoveredQueue): void {
     queue.lanes.at(lane).restore(count, bodyBytes)
     queue.readyMessages += count
     queue.readyBytes += bodyBytes
-    // The heads may have a time to live that nobody knows of yet: have them read.
-    if (queue.messageTtlMs !== Infinity) queue.expectExpiry(0)
+    // The heads may have a time to live that nobody knows of yet, of the queue or their own: have them read.
+    queue.expectExpiry(0)
   }
   const { seqs, dueAtMs, bodyBytes } = found.delayed
   if (seqs.length > 0) {

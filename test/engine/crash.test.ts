@@ -56,6 +56,24 @@ class Life {
   }
 }
 
+describe('time to live across a crash', () => {
+  test('a message expires in its time though nobody looks at its queue', () => {
+    const life = new Life()
+    life.client.queue('dead')
+    life.client.queue('waiting', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' })
+    for (let body = 0; body < 30; body += 1) life.client.send('waiting', String(body), { ttlMs: 100 + body })
+    life.crash()
+    life.settle()
+    life.bench.nowMs += 110
+    life.settle()
+    assert.equal(life.bench.engine.vhost('/').queue('dead').readyMessages, 11)
+    life.bench.nowMs += 19
+    life.settle()
+    assert.equal(life.bench.engine.vhost('/').queue('dead').readyMessages, 30)
+    assert.equal(life.bench.engine.vhost('/').queue('waiting').depth, 0)
+  })
+})
+
 describe('order by key across a crash', () => {
   test('a retry that has become due goes before the later messages of its key', () => {
     const life = new Life()

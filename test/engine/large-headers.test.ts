@@ -62,7 +62,7 @@ describe('a dead letter', () => {
   test('tells of all deaths where there is room', () => {
     const { letterOf } = setUp()
     const { headers, expiration } = letterOf(filling(1000, { 'x-death': [older] }))
-    assert.equal((headers?.['x-death'] as FieldValue[]).length, 2)
+    assert.equal((headers!['x-death'] as FieldValue[]).length, 2)
     assert.equal(expiration, undefined)
   })
 
