@@ -63,10 +63,7 @@ export class ConnectionTimes implements WheelTask {
       if (!connection.paused && nowMs - this.#receivedAtMs > deadMs) {
         return this.#destroy('missed heartbeats', { heartbeatSeconds })
       }
-      if (!connection.output.takeActivity()) {
-        connection.output.writer.heartbeat()
-        connection.output.touch()
-      }
+      if (!connection.output.takeActivity()) connection.output.heartbeat()
     }
     if (this.#isStuck(nowMs)) return this.#destroy('the peer does not read')
     this.#lookAtConsumers(nowMs)

@@ -309,7 +309,8 @@ export class Connection implements FrameSink, OutputOwner {
 
   #failed(error: unknown, number: number, methodId: number): void {
     if (this.#state === 'ending' || this.#state === 'closed') return
-    const refusal = refusalOf(error, methodId)
+    // Who has not logged in is not told which method was wrong.
+    const refusal = refusalOf(error, this.handshake.stage === 'starting' ? 0 : methodId)
     if (refusal.unexpected) {
       const stack = error instanceof Error ? error.stack : String(error)
       this.server.log.error('handling a frame failed', { id: this.id, channel: number, stack })

@@ -53,7 +53,7 @@ export class Output {
   #full: boolean
   #flooded: boolean
   #closed: boolean
-  /** Something was written since `takeActivity`. */
+  /** Something but heartbeats was written since `takeActivity`. */
   #active: boolean
   /** Writes that are done; it changes while the peer reads. */
   #writes: number
@@ -96,19 +96,22 @@ export class Output {
 
   /** To be called after frames were given to the writer. */
   touch(): void {
-    if (!this.#dirty) {
-      this.#dirty = true
-      this.#flusher.add(this)
-    }
+    this.#active = true
+    this.#schedule()
     if (!this.#full && this.writer.bytes + this.#socketBytes > this.#fullBytes) {
       this.#full = true
       this.#owner.outputFilled()
     }
   }
 
-  /** Whether something was written since the last time this was asked. */
+  heartbeat(): void {
+    this.writer.heartbeat()
+    this.#schedule()
+  }
+
+  /** Whether something but heartbeats was written since the last time this was asked. */
   takeActivity(): boolean {
-    const active = this.#active || this.#dirty
+    const active = this.#active
     this.#active = false
     return active
   }
@@ -120,7 +123,6 @@ export class Output {
     const pieces = this.writer.take()
     if (pieces.length === 0) return
     const socket = this.#socket
-    this.#active = true
     if (pieces.length === 1) {
       socket.write(pieces[0]!, this.#wrote)
     } else {
@@ -145,6 +147,12 @@ export class Output {
   close(): void {
     this.#closed = true
     this.writer.take()
+  }
+
+  #schedule(): void {
+    if (this.#dirty) return
+    this.#dirty = true
+    this.#flusher.add(this)
   }
 
   #measure(): void {

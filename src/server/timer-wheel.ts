@@ -19,7 +19,7 @@ export class TimerWheel {
   #tick: number
   #timer: NodeJS.Timeout | undefined
 
-  /** @param tickMs how exact it is; a task is late by up to that much */
+  /** @param tickMs how exact it is: a task is looked at up to that much too early */
   constructor(tickMs: number, nowMs: () => number) {
     this.#tickMs = tickMs
     this.#nowMs = nowMs
@@ -41,7 +41,7 @@ export class TimerWheel {
       this.#timer = setInterval(() => this.turn(this.#nowMs()), this.#tickMs)
       this.#timer.unref()
     }
-    const tick = Math.max(this.#tick + 1, Math.ceil(atMs / this.#tickMs))
+    const tick = Math.max(this.#tick + 1, Math.floor(atMs / this.#tickMs))
     task.slot = tick % slotCount
     const slot = (this.#slots[task.slot] ??= new Map())
     slot.set(task, tick)

@@ -1,0 +1,94 @@
+/** Back-pressure: a peer that does not read gets nothing more, a publisher waits while room is short; others go on. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { serve, until } from './harness.ts'
+
+test('deliveries stop to a socket that is not read, and go on when it is; others get theirs meanwhile', async (t) => {
+  const server = await serve(t, { limits: { outputBytes: 256 * 1024 } })
+  const publisher = await server.open()
+  await publisher.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  const slow = await server.open()
+  slow.socket.pause()
+  slow.send(1, { type: 'basic.consume', queue: 'q', noAck: true })
+  const { broker } = server.broker
+  const queue = broker.engine.vhost('/').queue('q')
+  await until(() => queue.consumers.size === 1)
+  const body = Buffer.alloc(64 * 1024)
+  const total = 500
+  for (let count = 0; count < total; count += 1) publisher.publish(1, { routingKey: 'q' }, {}, body)
+  await publisher.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  // What the system's own buffers hold is gone; the rest is still in the queue.
+  await until(() => [...server.broker.server.connections].some(({ output }) => output.full))
+  assert.ok(queue.readyMessages > total / 3, `${queue.readyMessages} of ${total} still wait`)
+  const other = await server.open()
+  await other.call(1, { type: 'basic.consume', queue: 'q', noAck: true }, 'basic.consume-ok')
+  await other.deliveries(1, 10)
+  other.destroy()
+  slow.socket.resume()
+  await until(() => queue.readyMessages === 0)
+  const received = () => slow.received.filter(({ type }) => type === 'basic.deliver').length
+  await until(() => received() > total / 3)
+  assert.equal(queue.readyMessages, 0)
+})
+
+test('a client that asks and does not read is not read either, and costs no more than a limit', async (t) => {
+  const server = await serve(t, { limits: { outputBytes: 64 * 1024, replyBytes: 256 * 1024 } })
+  const client = await server.open()
+  client.socket.pause()
+  const [connection] = server.broker.server.connections
+  assert.ok(connection)
+  let sent = 0
+  while (!connection.paused) {
+    for (let count = 0; count < 1000; count += 1)
+      client.writer.method(1, {
+        type: 'queue.declare',
+        queue: 'a-queue',
+        passive: false,
+        durable: false,
+        exclusive: false,
+        autoDelete: false,
+        nowait: false,
+        arguments: {},
+      })
+    client.flush()
+    sent += 1000
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    assert.ok(sent < 10_000_000)
+  }
+  assert.ok(connection.output.pendingBytes < 16 * 1024 * 1024)
+  client.socket.resume()
+  await until(() => client.received.filter(({ type }) => type === 'queue.declare-ok').length === sent)
+})
+
+test('publishers wait while memory is short: they are told, not read, and told again; consumers go on', async (t) => {
+  const server = await serve(t, { engine: { limits: { memoryBytes: 100_000 } } })
+  const publisher = await server.open()
+  await publisher.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  const consumer = await server.open()
+  for (let count = 0; count < 12; count += 1)
+    publisher.publish(1, { routingKey: 'q' }, {}, Buffer.alloc(10_000))
+  const { reason } = await publisher.expect(0, 'connection.blocked')
+  assert.equal(reason, 'low on memory')
+  publisher.publish(1, { routingKey: 'q' }, {}, 'waits')
+  await consumer.call(1, { type: 'basic.consume', queue: 'q', noAck: true }, 'basic.consume-ok')
+  await publisher.expect(0, 'connection.unblocked')
+  const deliveries = await consumer.deliveries(1, 13)
+  assert.equal(deliveries.at(-1)?.body?.toString(), 'waits')
+  assert.equal(consumer.received.filter(({ type }) => type === 'connection.blocked').length, 0)
+})
+
+test('who does not want to hear of it is not told', async (t) => {
+  const server = await serve(t, { engine: { limits: { memoryBytes: 10_000 } } })
+  const client = await server.open({ clientProperties: { capabilities: {} } })
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  client.publish(1, { routingKey: 'q' }, {}, Buffer.alloc(20_000))
+  const [connection] = server.broker.server.connections
+  await until(() => connection?.paused === true)
+  const other = await server.open()
+  await other.call(1, { type: 'queue.purge', queue: 'q' }, 'queue.purge-ok')
+  await until(() => connection?.paused === false)
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  assert.ok(
+    client.received.every(({ type }) => type !== 'connection.blocked' && type !== 'connection.unblocked'),
+  )
+})

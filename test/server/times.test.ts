@@ -1,0 +1,69 @@
+/** What time does to connections. Limits are set so low that a test takes a moment; none of them asserts how long it took. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { serve, until } from './harness.ts'
+
+test('a handshake that is not finished ends', async (t) => {
+  const server = await serve(t, { limits: { handshakeTimeoutMs: 1 } })
+  const silent = await server.connect()
+  const begun = await server.connect()
+  begun.writer.protocolHeader()
+  begun.flush()
+  await silent.ended()
+  await begun.ended()
+  await until(() => server.broker.server.connections.size === 0)
+})
+
+test('heartbeats are sent to a client that asked for them, and a silent one is dropped', async (t) => {
+  const server = await serve(t)
+  const client = await server.open({ heartbeat: 1 })
+  await client.ended()
+  assert.ok(client.heartbeats >= 2)
+})
+
+test('a client that sends heartbeats is kept, however little else it says', async (t) => {
+  const server = await serve(t)
+  const client = await server.open({ heartbeat: 1 })
+  const timer = setInterval(() => client.sendFrame(8, 0, Buffer.alloc(0)), 400)
+  t.after(() => clearInterval(timer))
+  await new Promise((resolve) => setTimeout(resolve, 3_500))
+  await client.call(1, { type: 'basic.qos' }, 'basic.qos-ok')
+})
+
+test('406: a delivery that is not acknowledged for too long', async (t) => {
+  const server = await serve(t, { limits: { consumerTimeoutMs: 300, heartbeatSeconds: 1 } })
+  const client = await server.open({ heartbeat: 1 })
+  const timer = setInterval(() => client.sendFrame(8, 0, Buffer.alloc(0)), 400)
+  t.after(() => clearInterval(timer))
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  client.publish(1, { routingKey: 'q' }, {}, 'slow')
+  await client.call(1, { type: 'basic.consume', queue: 'q' }, 'basic.consume-ok')
+  await client.deliveries(1, 1)
+  const closed = await client.expect(1, 'channel.close')
+  assert.equal(closed.replyCode, 406)
+  assert.match(closed.replyText, /^PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out\./)
+  await client.call(2, { type: 'channel.open' }, 'channel.open-ok')
+  const got = await client.call(2, { type: 'basic.get', queue: 'q' }, 'basic.get-ok')
+  assert.equal(got.redelivered, true)
+})
+
+test('a close that is not answered ends all the same', async (t) => {
+  const server = await serve(t, { limits: { closeTimeoutMs: 1 } })
+  const client = await server.open({ answersClose: false })
+  client.send(1, { type: 'channel.open' })
+  await client.expect(0, 'connection.close')
+  await client.ended()
+})
+
+test('a peer that takes nothing of what is written for it loses its connection', async (t) => {
+  const server = await serve(t, { limits: { stuckWriteTimeoutMs: 1, outputBytes: 1024 * 1024 } })
+  const client = await server.open({ heartbeat: 1 })
+  const timer = setInterval(() => client.sendFrame(8, 0, Buffer.alloc(0)), 400)
+  t.after(() => clearInterval(timer))
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  client.socket.pause()
+  client.send(1, { type: 'basic.consume', queue: 'q', noAck: true })
+  for (let count = 0; count < 30; count += 1)
+    client.publish(1, { routingKey: 'q' }, {}, Buffer.alloc(1024 * 1024))
+  await until(() => server.broker.server.connections.size === 0)
+})
