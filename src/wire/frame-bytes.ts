@@ -1,12 +1,27 @@
 /**
- * Writes AMQP's basic types at a place in a buffer that is known to have room, and gives the place behind them. Bytes are set
- * one by one: for so few, that is three times as quick as the methods of Buffer (benchmark micro-wire).
+ * AMQP's basic types at a place in a buffer that is known to have them, or room for them. What writes gives the place behind.
+ * Bytes are got and set one by one: Buffer's own methods check first, and take three times as long (benchmark micro-wire).
  */
 import { ValidationError } from '../model/errors.ts'
 import { frameHeaderBytes } from './frame.ts'
 
 /** Above this length the call into native code is quicker than a loop over the characters. */
 const loopCharacters = 32
+
+/** 16 bits, unsigned. */
+export function shortAt(buffer: Buffer, at: number): number {
+  return ((buffer[at] as number) << 8) | (buffer[at + 1] as number)
+}
+
+/** 32 bits, unsigned. */
+export function longAt(buffer: Buffer, at: number): number {
+  return ((shortAt(buffer, at) << 16) | shortAt(buffer, at + 2)) >>> 0
+}
+
+/** 64 bits, unsigned; beyond 2 ** 53 the nearest number. */
+export function longLongAt(buffer: Buffer, at: number): number {
+  return longAt(buffer, at) * 4294967296 + longAt(buffer, at + 4)
+}
 
 /** Type, channel and size in front of a frame's payload. */
 export function putFrameHeader(

@@ -2,6 +2,7 @@
  * The methods that come with every message, read without making an object: each class here is filled anew by `read` and holds
  * what the last one said. One of each per connection is enough.
  */
+import { longAt, longLongAt } from './frame-bytes.ts'
 import { methodIds } from './methods.ts'
 import { ShortStringCache } from './short-string-cache.ts'
 import { undecodable } from './wire-errors.ts'
@@ -55,11 +56,11 @@ export class SettlementReader {
 
   /** @param start where class and method number are. Throws ProtocolError (501) where the payload has another length. */
   read(buffer: Buffer, start: number, end: number): void {
-    const id = buffer.readUInt32BE(start)
+    const id = longAt(buffer, start)
     if (end - start !== 13) throw undecodable(id, buffer.subarray(start + 4, end))
     const bits = buffer[start + 12] as number
     const isReject = id === methodIds['basic.reject']
-    this.deliveryTag = buffer.readUInt32BE(start + 4) * 4294967296 + buffer.readUInt32BE(start + 8)
+    this.deliveryTag = longLongAt(buffer, start + 4)
     this.multiple = !isReject && (bits & 1) !== 0
     this.requeue = isReject ? (bits & 1) !== 0 : id === methodIds['basic.nack'] && (bits & 2) !== 0
   }

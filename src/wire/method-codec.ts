@@ -8,6 +8,7 @@ import { FieldReader } from '../model/field-reader.ts'
 import type { FieldTable } from '../model/field-table.ts'
 import { borrowFieldWriter, returnFieldWriter } from '../model/field-writer.ts'
 import type { FieldWriter } from '../model/field-writer.ts'
+import { longAt } from './frame-bytes.ts'
 import { methodNameOf } from './method.ts'
 import type { FieldTypes, Method, MethodName } from './method.ts'
 import { methodFields, methodIds } from './methods.ts'
@@ -15,7 +16,7 @@ import { undecodable } from './wire-errors.ts'
 
 /** Class and method number in front of a method's payload, as `class << 16 | method`; see `methodIds`. */
 export function methodIdAt(buffer: Buffer, start: number): number {
-  return buffer.readUInt32BE(start)
+  return longAt(buffer, start)
 }
 
 /**

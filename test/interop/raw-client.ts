@@ -45,6 +45,8 @@ export interface RawClientOptions {
   readonly answersClose?: boolean
   /** How long to wait for anything (default 5000). */
   readonly timeoutMs?: number
+  /** What comes with content has its properties as bytes too. */
+  readonly keepsPropertyBytes?: boolean
 }
 
 /** A method to be sent: fields left out are empty, 0 or false. */
@@ -79,11 +81,13 @@ export class RawClient implements AsyncDisposable {
   readonly #methods = new Map<number, Method>()
   readonly #arrivals: Arrivals
   readonly #answersClose: boolean
+  readonly #keepsPropertyBytes: boolean
   #error: string | undefined
 
   private constructor(socket: Socket, options: RawClientOptions) {
     this.socket = socket
     this.#answersClose = options.answersClose ?? true
+    this.#keepsPropertyBytes = options.keepsPropertyBytes ?? false
     this.#arrivals = new Arrivals(options.timeoutMs ?? 5000)
     this.writer = new FrameWriter({ frameMaxBytes: 4096 })
     this.#reader = new FrameReader(
@@ -93,8 +97,8 @@ export class RawClient implements AsyncDisposable {
         header: (channel, buffer, start, end) => {
           if (this.#contentOf(channel).header(buffer, start, end)) this.#onContent(channel)
         },
-        body: (channel, buffer, start, end) => {
-          if (this.#contentOf(channel).payload(buffer, start, end)) this.#onContent(channel)
+        body: (channel, buffer, start, end, restBytes) => {
+          if (this.#contentOf(channel).payload(buffer, start, end, restBytes)) this.#onContent(channel)
         },
         heartbeat: () => {
           this.heartbeats += 1
@@ -303,7 +307,8 @@ export class RawClient implements AsyncDisposable {
     const content = this.#contentOf(channel)
     const method = this.#methods.get(channel)
     const properties = decodeProperties(content.propertyBytes)
-    this.#arrivals.add({ ...method, channel, properties, body: content.body } as Received)
+    const bytes = this.#keepsPropertyBytes ? { propertyBytes: Buffer.from(content.propertyBytes) } : {}
+    this.#arrivals.add({ ...method, channel, properties, body: content.body, ...bytes } as Received)
   }
 
   #onEnd(): void {
@@ -351,7 +356,7 @@ const empty: Readonly<Record<string, unknown>> = {
 }
 
 /** Gives the fields that were left out. */
-function complete(method: Sent): Method {
+export function complete(method: Sent): Method {
   const whole: Record<string, unknown> = {}
   for (const [name, kind] of Object.entries(methodFields[method.type])) whole[name] = empty[kind as string]
   return { ...whole, ...method } as Method

@@ -38,7 +38,7 @@ describe('content', () => {
       assert.equal(header(reader, headerOf(11, '100002')), false)
       const completions = frames.map((frame) => payload(reader, text(frame)))
       assert.deepEqual(completions, [...frames.slice(1).map(() => false), true])
-      assert.equal(reader.body.toString(), 'hello world')
+      assert.equal(Buffer.from(reader.body).toString(), 'hello world')
       assert.equal(Buffer.from(reader.propertyBytes).toString('hex'), '100002')
       assert.equal(reader.bodyBytes, 11)
       assert.equal(reader.isTooLarge, false)
@@ -65,11 +65,11 @@ describe('content', () => {
       kept.push(result)
       return { properties, body }
     }
-    const kept: { properties: Uint8Array; body: Buffer }[] = []
+    const kept: { properties: Uint8Array; body: Uint8Array }[] = []
     const sent = [read('100002', 'one'), read('100001', 'two'), read('100001', 'three'), read('0000', 'four')]
     const found = kept.map(({ properties, body }) => ({
       properties: Buffer.from(properties).toString('hex'),
-      body: body.toString(),
+      body: Buffer.from(body).toString(),
     }))
     assert.deepEqual(found, sent)
   })
@@ -127,5 +127,6 @@ describe('content', () => {
     assert.throws(() => reader(begun, withHeader).checkMethod(), body)
     assert.throws(() => header(reader(begun, withHeader), headerOf(0)), body)
     assert.throws(() => payload(reader(begun, withHeader), text('abc')), body)
+    assert.throws(() => reader(begun, withHeader).payload(text('ab'), 0, 2, 1), body)
   })
 })

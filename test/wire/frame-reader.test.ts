@@ -30,15 +30,17 @@ function assertRefused(bytes: Uint8Array, message: string, replyCode = 501): voi
 describe('frames', () => {
   test('every frame is read the same, at whichever place it is split', () => {
     const seed = seedOfRun()
-    const frames = sampleFrames(new Random(seed))
+    const options = { frameMaxBytes: 16_384 }
+    const frames = sampleFrames(new Random(seed), options.frameMaxBytes)
+    assert.ok(frames.some((bytes) => bytes.length > 10_000))
     for (const bytes of frames) {
-      const expected = record([bytes])
+      const expected = record([bytes], options)
       assert.equal(expected.error, undefined, `seed ${seed}`)
       assert.equal(expected.events.length, 1)
       for (let at = 1; at < bytes.length; at += 1) {
         // Where a body is long, its inside is like any other place of it.
         if (at > 600 && at < bytes.length - 600 && at % 97 !== 0) continue
-        const split = record([bytes.subarray(0, at), bytes.subarray(at)])
+        const split = record([bytes.subarray(0, at), bytes.subarray(at)], options)
         assertSame(split.events, expected.events, `seed ${seed}, split at ${at}`)
         assert.equal(split.reader.heldBytes, 0)
       }
@@ -48,8 +50,8 @@ describe('frames', () => {
   test('a stream is read the same in one chunk, byte by byte, and in pieces of any size', () => {
     const seed = seedOfRun()
     const random = new Random(seed)
-    const stream = Buffer.concat([protocolHeader, ...sampleFrames(random), ...sampleFrames(random)])
-    const options = { expectsProtocolHeader: true }
+    const stream = Buffer.concat([protocolHeader, ...sampleFrames(random), ...sampleFrames(random, 16_384)])
+    const options = { expectsProtocolHeader: true, frameMaxBytes: 16_384 }
     const expected = record([stream], options)
     assert.equal(expected.error, undefined)
     assert.ok(expected.events.length > 130)
@@ -116,6 +118,56 @@ describe('frames', () => {
   })
 })
 
+describe('a large body frame', () => {
+  const bytes = frame(3, 7, Buffer.alloc(10_000, 'body').toString('hex'))
+
+  /** Pieces up to these places, and what of the body came with each, in all; the bytes that the reader held then. */
+  function read(places: readonly number[], stream = bytes): [received: number, held: number][] {
+    let received = 0
+    const sink: FrameSink = {
+      protocolHeader() {},
+      method() {},
+      header() {},
+      body(channel, buffer, start, end) {
+        assert.equal(channel, 7)
+        const at = 7 + received
+        assert.ok(buffer.subarray(start, end).equals(stream.subarray(at, at + end - start)))
+        received += end - start
+      },
+      heartbeat() {},
+    }
+    const reader = new FrameReader(sink, { expectsProtocolHeader: false, frameMaxBytes: 131_072 })
+    return places.map((place, index) => {
+      reader.push(stream.subarray(places[index - 1] ?? 0, place))
+      return [received, reader.heldBytes]
+    })
+  }
+
+  test('is handed on as it arrives, and not held', () => {
+    assert.deepEqual(read([2000, 2001, 9000, 10_008]), [
+      [1993, 0],
+      [1994, 0],
+      [8993, 0],
+      [10_000, 0],
+    ])
+  })
+
+  test('keeps its last part until its end is there', () => {
+    const receivedAt = (...places: number[]): number[] => read(places).map(([received]) => received)
+    assert.deepEqual(receivedAt(10_006, 10_007, 10_008), [9999, 9999, 10_000])
+    assert.deepEqual(receivedAt(10_007, 10_008), [0, 10_000])
+    assert.deepEqual(receivedAt(7, 9000, 10_007, 10_008), [0, 8993, 8993, 10_000])
+    assert.deepEqual(receivedAt(3, 10_008), [0, 10_000])
+  })
+
+  test('that ends wrong is refused', () => {
+    const wrong = Buffer.concat([bytes.subarray(0, -1), Buffer.of(0)])
+    for (const places of [[10_008], [9000, 10_008], [10_006, 10_007, 10_008]]) {
+      assert.throws(() => read(places, wrong), { replyCode: 501, message: /invalid_frame_end_marker,0/ })
+    }
+  })
+})
+
 describe('bytes that are no frames', () => {
   test('are refused with the words of RabbitMQ', () => {
     assertRefused(bytesOf('03 0001 7fffffff'), 'type 3, all octets = <<>>: {frame_too_large,2147483647,4088}')
@@ -135,7 +187,7 @@ describe('bytes that are no frames', () => {
 
   test('a frame that was only announced costs what arrived of it, even without a limit', () => {
     const held = (bytes: number): number => {
-      const chunk = Buffer.concat([bytesOf('03 0001 fffffff0'), Buffer.alloc(bytes)])
+      const chunk = Buffer.concat([bytesOf('01 0001 fffffff0'), Buffer.alloc(bytes)])
       const { reader, error } = record([chunk.subarray(0, 9), chunk.subarray(9)], { frameMaxBytes: 0 })
       assert.equal(error, undefined)
       return reader.heldBytes

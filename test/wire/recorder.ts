@@ -62,8 +62,8 @@ class Recorder implements FrameSink {
     if (this.#contentOf(channel).header(buffer, start, end)) this.#complete(channel)
   }
 
-  body(channel: number, buffer: Buffer, start: number, end: number): void {
-    if (this.#contentOf(channel).payload(buffer, start, end)) this.#complete(channel)
+  body(channel: number, buffer: Buffer, start: number, end: number, restBytes: number): void {
+    if (this.#contentOf(channel).payload(buffer, start, end, restBytes)) this.#complete(channel)
   }
 
   heartbeat(channel: number): void {
