@@ -4,7 +4,12 @@ import type { MethodName, MethodOf, Properties } from '../../src/wire/index.ts'
 /** A method that came, with its content where it has one. */
 export type Received<Name extends MethodName = MethodName> = (Name extends MethodName
   ? MethodOf<Name>
-  : never) & { readonly channel: number; readonly properties?: Properties; readonly body?: Buffer }
+  : never) & {
+  readonly channel: number
+  readonly properties?: Properties
+  readonly propertyBytes?: Buffer
+  readonly body?: Buffer
+}
 
 /** The end of the socket, which is told on every channel. */
 export interface SocketClosed {

@@ -1,0 +1,80 @@
+/**
+ * What a sequence is made of: plain data that can be printed, cut short and run again. Text that begins with `@` is a name
+ * of the sequence's own, so that many run beside each other on one server; `$gen` is the last name that the server gave.
+ */
+import type { Sent } from '../raw-client.ts'
+import type { TypedProperties } from './typed-properties.ts'
+import type { TypedTable } from './typed-table.ts'
+
+/** Two connections, so that exclusive and competing things can be tried. */
+export type ConnectionIndex = 0 | 1
+
+interface Place {
+  readonly connection: ConnectionIndex
+  readonly channel: number
+  /** The channel is not opened first where it is closed. */
+  readonly raw?: true
+}
+
+/** A method without content. */
+export interface MethodStep extends Place {
+  readonly type: 'method'
+  readonly method: Sent
+  /** Its `arguments`, which are the last field of every method that has them. */
+  readonly table?: TypedTable
+  /** Its delivery tag is that of the nth delivery that is outstanding on the channel. */
+  readonly nth?: number
+}
+
+export interface PublishStep extends Place {
+  readonly type: 'publish'
+  readonly publish: Omit<Sent<'basic.publish'>, 'type'>
+  readonly properties: TypedProperties
+  readonly body: string
+  /** So many of them, one after another at once; default 1. */
+  readonly copies?: number
+}
+
+/** Frames of any kind, in whatever order. The payload is in hexadecimal digits. */
+export interface FramesStep extends Place {
+  readonly type: 'frames'
+  readonly frames: readonly { readonly type: number; readonly channel: number; readonly payload: string }[]
+}
+
+export type Step =
+  | MethodStep
+  | PublishStep
+  | FramesStep
+  /** The socket is dropped without a word. */
+  | { readonly type: 'abort'; readonly connection: ConnectionIndex }
+  /** Time passes. */
+  | { readonly type: 'wait'; readonly ms: number }
+
+export interface Sequence {
+  readonly seed: number
+  readonly steps: readonly Step[]
+}
+
+/** What is waited after each step of a sequence in which something expires: the longest short time, and reserve. */
+export const shortTtlMs = 3
+
+/** Whether something in it expires while it runs. */
+export function isTimed(sequence: Sequence): boolean {
+  return sequence.steps.some((step) => {
+    if (step.type === 'publish') return isShort(step.properties.expiration)
+    if (step.type !== 'method' || step.table === undefined) return false
+    const ttl = step.table['x-message-ttl']
+    return isShort(typeof ttl === 'object' && ttl !== null && '$' in ttl ? ttl['value'] : ttl)
+  })
+}
+
+/** Whether a message may go on from queue to queue by itself. */
+export function hasDeadLetters(sequence: Sequence): boolean {
+  return sequence.steps.some(
+    (step) => step.type === 'method' && step.table?.['x-dead-letter-exchange'] !== undefined,
+  )
+}
+
+function isShort(ttl: unknown): boolean {
+  return ttl !== undefined && Number(ttl) <= shortTtlMs
+}
