@@ -45,8 +45,8 @@ export class ChannelPublish {
     if (complete) this.#publish()
   }
 
-  body(buffer: Buffer, start: number, end: number): void {
-    if (this.#content.payload(buffer, start, end)) this.#publish()
+  body(buffer: Buffer, start: number, end: number, restBytes: number): void {
+    if (this.#content.payload(buffer, start, end, restBytes)) this.#publish()
   }
 
   /** In RabbitMQ's order of checks. */

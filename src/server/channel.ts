@@ -100,11 +100,12 @@ export class Channel {
     this.#publish.header(buffer, start, end)
   }
 
-  body(buffer: Buffer, start: number, end: number): void {
+  /** @param restBytes how much of the frame is still to come */
+  body(buffer: Buffer, start: number, end: number, restBytes = 0): void {
     if (this.#deferred !== undefined) return this.#defer('body', buffer, start, end)
     if (this.#state !== 'open') return
     if (this.#publish === undefined) throw notMethod()
-    this.#publish.body(buffer, start, end)
+    this.#publish.body(buffer, start, end, restBytes)
   }
 
   /** Routes and stores a message, and counts it where confirms were asked for. */

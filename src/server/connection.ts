@@ -141,9 +141,9 @@ export class Connection implements FrameSink, OutputOwner {
   }
 
   /** @internal */
-  body(number: number, buffer: Buffer, start: number, end: number): void {
+  body(number: number, buffer: Buffer, start: number, end: number, restBytes: number): void {
     try {
-      this.#contentChannel(number)?.body(buffer, start, end)
+      this.#contentChannel(number)?.body(buffer, start, end, restBytes)
     } catch (error) {
       this.#failed(error, number, methodIds['basic.publish'])
     }
