@@ -3,6 +3,7 @@
  * it is settled.
  */
 import type { Entry } from '../model/entry.ts'
+import { Message } from '../model/message.ts'
 import type { Consumer } from './consumer.ts'
 import type { Queue } from './queue.ts'
 import type { Session } from './session.ts'
@@ -33,6 +34,16 @@ export class EngineDelivery {
     this.deliveryTag = deliveryTag
     this.redelivered = entry.deliveryCount > 0
     this.attempt = entry.deliveryCount + 1
+  }
+
+  /** What the consumer is shown: from a quorum queue, with how often it came back in `x-delivery-count`. */
+  get message(): Message {
+    const { message, deliveryCount } = this.entry
+    if (deliveryCount === 0 || this.queue.settings.type !== 'quorum') return message
+    const { exchange, routingKey, properties, body } = message
+    const headers = { ...properties.headers, 'x-delivery-count': BigInt(deliveryCount) }
+    const counted = Message.of(exchange, routingKey, { ...properties, headers }, body)
+    return counted.isEncodable ? counted : message
   }
 
   /** '' for `get`. */

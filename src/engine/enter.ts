@@ -78,14 +78,14 @@ export function newEntry(
     expiresAtMs: ttlMs === Infinity ? Infinity : nowMs + terms.delayMs + ttlMs,
     dueAtMs: terms.delayMs > 0 ? nowMs + terms.delayMs : 0,
     key: terms.key,
-    transient: !terms.persistent || !queue.persistent,
+    transient: !queue.recordsAll && !(queue.persistent && terms.persistent),
     deliveryCount: 0,
     recovered,
   })
 }
 
 function isRecorded(queue: Queue, entering: Entering): boolean {
-  return queue.persistent && (entering.persistent || queue.holdsFor !== undefined)
+  return queue.recordsAll || (queue.persistent && entering.persistent)
 }
 
 function entryOf(kernel: Kernel, queue: Queue, entering: Entering): Entry {

@@ -56,6 +56,8 @@ export class Queue {
   readonly holdsFor: Exchange | undefined
   /** Its declaration survives a restart: durable and not exclusive. */
   readonly persistent: boolean
+  /** Every message is on record, were it not persistent: as in a quorum queue, and in what an exchange holds back. */
+  readonly recordsAll: boolean
   readonly counters: QueueCounters
   readonly consumers: Consumers
   readonly lanes: Lanes
@@ -115,6 +117,7 @@ export class Queue {
     this.ownerConnectionId = declaration.ownerConnectionId
     this.holdsFor = declaration.holdsFor
     this.persistent = declaration.durable && declaration.ownerConnectionId === 0
+    this.recordsAll = this.persistent && (own.type === 'quorum' || holds)
     this.counters = new QueueCounters()
     this.consumers = new Consumers(settings.singleActiveConsumer)
     this.lanes = new Lanes(kernel, id, settings.maxPriority)

@@ -28,6 +28,7 @@ import {
   locked,
   notEmpty,
   notFound,
+  preconditionFailed,
   queueLimitReached,
   reserved,
   tooMany,
@@ -189,6 +190,7 @@ export function declareQueue(
   }
   if (!wanted.serverNamed && isReservedName(name)) throw reserved('queue', name)
   const settings = parseQueueArguments(table, resource)
+  if (settings.type === 'quorum') checkQuorum(wanted, resource)
   const maximum = kernel.operatorLimits.value('vhost', vhost.name, 'max-queues')
   if (vhost.queues.size >= maximum) throw queueLimitReached({ name, vhost: vhost.name }, maximum)
   if (kernel.queues.size >= kernel.limits.queues) throw tooMany('queues', kernel.limits.queues)
@@ -208,6 +210,17 @@ export function declareQueue(
     })
   }
   return queue
+}
+
+/** What a quorum queue cannot be, though it could be here: programs should find out before they meet a cluster. */
+function checkQuorum(wanted: DeclareQueue & { serverNamed: boolean }, resource: string): void {
+  const refuse = (property: string) => preconditionFailed(`invalid property '${property}' for ${resource}`)
+  if (wanted.serverNamed) {
+    throw preconditionFailed('Cannot declare a server-named queue for type rabbit_quorum_queue')
+  }
+  if (wanted.autoDelete === true) throw refuse('auto-delete')
+  if (wanted.exclusive === true) throw refuse('exclusive-owner')
+  if (wanted.durable !== true) throw refuse('non-durable')
 }
 
 export function addQueue(kernel: Kernel, queue: Queue): void {
