@@ -275,7 +275,8 @@ export class Broker {
   /** One turn: what is due, then what can be delivered, then the next waking. */
   #turn(): void {
     this.#turnComing = false
-    if (this.#state === 'closed' || this.#state === 'failed') return
+    // What closes is as its connections left it: anything on record after the mark of a close in good order would undo that.
+    if (this.#state !== 'open') return
     this.#deliveriesLeft = this.limits.deliveriesPerTurn
     const nowMs = this.nowMs()
     const more = this.engine.advance(nowMs)
@@ -300,7 +301,7 @@ export class Broker {
 
   readonly #deliverSoon = (): void => {
     this.#deliveryComing = false
-    if (this.#state === 'closed' || this.#state === 'failed') return
+    if (this.#state !== 'open') return
     if (this.#deliver(this.nowMs())) this.wake()
   }
 
@@ -337,7 +338,7 @@ export class Broker {
     const paged = (request: LaneRequest | SeqsRequest, reading: Promise<readonly Entry[]>): void => {
       reading.then(
         (entries) => {
-          if (this.#state !== 'open' && this.#state !== 'closing') return
+          if (this.#state !== 'open') return
           this.engine.paged(request, entries)
           this.wake()
         },

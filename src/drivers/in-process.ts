@@ -28,6 +28,7 @@ import { relayEvents } from './in-process-events.ts'
 import { publishAllOrNone } from './in-process-out.ts'
 import { partsOf, publishOne } from './in-process-publish.ts'
 import { cancelDelayed, moveMessages, statsOf } from './in-process-queue.ts'
+import { RoomWaits } from './in-process-room.ts'
 import { applyTopology, removeTopology } from './in-process-topology.ts'
 
 /** A broker in use, and how to say that one is done with it. */
@@ -63,6 +64,7 @@ export class InProcessDriver implements Driver, Holder {
   #unsettled = 0
   #settledAll: (() => void) | undefined
   #lost: AbortController | undefined
+  readonly #roomWaits = new RoomWaits()
   #closed: Promise<void> | undefined
   /** Closed, and drained: nothing can be settled any more. */
   #ended = false
@@ -285,14 +287,8 @@ export class InProcessDriver implements Driver, Holder {
     batch: readonly Outgoing[],
     signal: AbortSignal | undefined,
   ): Promise<readonly PublishResult[]> {
-    const { clock, gate } = this.#parts().broker
-    const letEnd = clock.keepAlive()
-    try {
-      // Called off while it waits: nothing is stored, and the messages are let go.
-      await gate.wait(signal)
-    } finally {
-      letEnd()
-    }
+    // Called off while it waits, or closed: nothing is stored, and the messages are let go.
+    await this.#roomWaits.wait(this.#parts().broker, signal)
     return this.#publish(batch, signal)
   }
 
@@ -335,6 +331,7 @@ export class InProcessDriver implements Driver, Holder {
 
   async #close(drainMs: number): Promise<void> {
     const lease = this.#lease
+    this.#roomWaits.refuseAll(closed())
     try {
       if (lease?.broker.state === 'open' && this.#session !== undefined) {
         for (const tag of this.#consumers.keys()) this.#session.cancel(tag, lease.broker.nowMs())

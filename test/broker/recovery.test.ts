@@ -1,9 +1,13 @@
 /** What was in somebody's hands when the process died may be what killed it: its delivery is counted before it is handed over. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { persistentPublish } from '../../src/broker/broker.ts'
+import { systemClock } from '../../src/broker/clock.ts'
+import type { Clock } from '../../src/broker/clock.ts'
+import { Message } from '../../src/model/message.ts'
 import { SimulatedDisk } from '../sim/disk.ts'
 import { Random } from '../std/random.ts'
-import { connectTo, memoryBroker, storedBroker, until } from './harness.ts'
+import { connectTo, memoryBroker, storedBroker, turn, until } from './harness.ts'
 
 test('an entry from before a crash is handed over only after its delivery is written', async () => {
   let disk = new SimulatedDisk({ random: new Random(1) })
@@ -111,3 +115,55 @@ test('statistics reconcile after purge and requeue: ready and unacked are what i
     await broker.close()
   }
 })
+
+test('a close is in good order, whatever becomes due while it is being stored', async () => {
+  const disk = new SimulatedDisk({ random: new Random(1), stepped: true })
+  let nowMs = 1_000_000
+  const clock: Clock = { ...systemClock(), nowMs: () => nowMs }
+  const opening = storedBroker(disk, { clock })
+  const first = await stepped(disk, opening)
+  const { publish } = connectTo(first)
+  const vhost = first.engine.vhost('default')
+  for (const delayMs of [0, 10]) {
+    const extras = { ...persistentPublish, delayMs }
+    vhost.publish(Message.of('', 'q', {}, `after ${delayMs}`), extras, nowMs)
+  }
+  await stepped(disk, first.whenDurable())
+  // A turn is on its way when the close begins.
+  publish('last')
+  first.wake()
+  const closing = first.close()
+  nowMs += 1_000
+  for (let turns = 0; turns < 5; turns += 1) await turn()
+  await stepped(disk, closing)
+  const broker = await stepped(disk, storedBroker(disk, { clock }))
+  const { holder, consume } = connectTo(broker)
+  consume(10)
+  await stepped(
+    disk,
+    until(() => holder.deliveries.length === 3, 'all of them'),
+  )
+  assert.deepEqual(
+    holder.deliveries.map(({ entry, attempt }) => [entry.recovered, attempt]),
+    [
+      [false, 1],
+      [false, 1],
+      [false, 1],
+    ],
+  )
+  await stepped(disk, broker.close())
+})
+
+/** Steps the disk until the promise is settled. */
+async function stepped<T>(disk: SimulatedDisk, promise: Promise<T>): Promise<T> {
+  let done = false
+  const settle = (): void => {
+    done = true
+  }
+  promise.then(settle, settle)
+  await until(() => {
+    disk.step()
+    return done
+  }, 'its end')
+  return promise
+}

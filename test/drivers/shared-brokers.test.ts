@@ -225,3 +225,24 @@ test('who connects while publishers wait is told so', async () => {
   await driver.close()
   await keeper.release()
 })
+
+test('what waits for room is told CLOSED when its own connection closes, though the broker stays', async () => {
+  const { open } = counting()
+  const brokers = new SharedBrokers()
+  const keeper = await brokers.acquire('key', open)
+  const driver = new InProcessDriver({ name: 'file', acquire: () => brokers.acquire('key', open) })
+  await driver.open()
+  await driver.declare({ queues: [{ name: 'q' }] })
+  keeper.broker.gate.set('test', true)
+  const message = { exchange: '', routingKey: 'q', properties: {}, body: 'held back' }
+  const { signal } = new AbortController()
+  const sent = [driver.publish([message]), driver.publish([message], { signal })]
+  const refused = Promise.all(sent.map((one) => assert.rejects(one, { code: 'CLOSED' })))
+  await turn()
+  await driver.close()
+  await refused
+  keeper.broker.gate.set('test', false)
+  await turn()
+  assert.equal(keeper.broker.engine.vhost('default').queues.get('q')?.depth, 0)
+  await keeper.release()
+})
