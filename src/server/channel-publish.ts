@@ -41,7 +41,8 @@ export class ChannelPublish {
 
   header(buffer: Buffer, start: number, end: number): void {
     const complete = this.#content.header(buffer, start, end)
-    this.#terms = this.#termsReader.read(buffer, start + contentHeaderBytes, end)
+    const { propertyBytes } = this.#content
+    this.#terms = this.#termsReader.read(propertyBytes, buffer, start + contentHeaderBytes, end)
     if (complete) this.#publish()
   }
 
@@ -67,6 +68,9 @@ export class ChannelPublish {
       throw new ProtocolError(replyCodes.SYNTAX_ERROR, what, methodIds['basic.publish'])
     }
     channel.access.checkPublish(exchange)
+    if (channel.session.vhost.exchanges.get(exchange)?.kind === 'topic') {
+      channel.access.checkTopic('write', exchange, routingKey)
+    }
     if (terms.needsLook) this.#look(terms)
     const propertyBytes = terms.replyTo === replyToName ? this.#withAddress(terms) : terms.propertyBytes
     const message = Message.ofBytes(exchange, routingKey, propertyBytes, body)

@@ -2,6 +2,7 @@
 import { methodIds } from '../wire/methods.ts'
 import { Channel } from './channel.ts'
 import type { Connection } from './connection.ts'
+import { checkChannelLimit } from './operator-limits.ts'
 import { channelError, notAllowed, unexpectedFrame } from './refusal.ts'
 
 export class ChannelSet {
@@ -44,6 +45,7 @@ export class ChannelSet {
         `number of channels opened (${this.size}) has reached the negotiated channel_max (${channelMax})`,
       )
     }
+    checkChannelLimit(connection.server, access.account.name)
     if (methodId !== methodIds['channel.open']) throw channelError("expected 'channel.open'")
     const channel = new Channel(connection, number, access)
     this.#byNumber.set(number, channel)

@@ -14,6 +14,7 @@ import type { Method, MethodOf } from '../wire/method.ts'
 import { replyCodes } from '../wire/methods.ts'
 import type { Account, Authenticator } from './authenticator.ts'
 import type { ServerLimits } from './limits.ts'
+import { checkConnectionLimits } from './operator-limits.ts'
 import { accessRefused, channelError, commandInvalid, notAllowed } from './refusal.ts'
 import type { Refusal } from './refusal.ts'
 import { mechanismsFor, readResponse } from './sasl.ts'
@@ -120,7 +121,9 @@ export class Handshake {
     }
     if (method.type === 'connection.open' && this.#stage === 'opening') {
       const vhost = method.virtualHost
-      checkEntry(this.#account as Account, vhost, broker.engine.vhosts.has(vhost), authenticator)
+      const account = this.#account as Account
+      checkEntry(account, vhost, broker.engine.vhosts.has(vhost), authenticator)
+      checkConnectionLimits(this.#server, account.name, vhost)
       this.#vhost = vhost
       this.#stage = 'done'
       return { type: 'connection.open-ok' }

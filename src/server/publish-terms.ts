@@ -10,8 +10,8 @@ import { MillraceError } from '../model/errors.ts'
 import { PropertyPlaces, scanProperties, textAt } from './property-scan.ts'
 
 export class PublishTerms {
-  /** A copy of the property flags and list. */
-  readonly propertyBytes: Buffer
+  /** The property flags and list. */
+  readonly propertyBytes: Uint8Array
   readonly extras: PublishExtras
   /** '' where it is not said. */
   readonly userId: string
@@ -26,7 +26,7 @@ export class PublishTerms {
   #mandatory: PublishExtras | undefined
 
   constructor(fields: {
-    propertyBytes: Buffer
+    propertyBytes: Uint8Array
     extras: PublishExtras
     userId: string
     replyTo: string
@@ -54,29 +54,28 @@ export class PublishTermsReader {
   readonly #places = new PropertyPlaces()
   #last: PublishTerms | undefined
 
-  /** Undefined for bytes that are no property list. */
-  read(buffer: Buffer, start: number, end: number): PublishTerms | undefined {
+  /**
+   * Undefined for bytes that are no property list.
+   *
+   * @param propertyBytes the same object where they are those of the message before
+   * @param buffer where they stand too, from `start` to `end`
+   */
+  read(propertyBytes: Uint8Array, buffer: Buffer, start: number, end: number): PublishTerms | undefined {
     const last = this.#last
-    if (last !== undefined && isSame(last.propertyBytes, buffer, start, end)) return last
+    if (last !== undefined && last.propertyBytes === propertyBytes) return last
     const places = this.#places
     scanProperties(places, buffer, start, end)
     if (places.malformed) return undefined
-    return (this.#last = termsOf(places, buffer, start, end))
+    return (this.#last = termsOf(propertyBytes, places, buffer, start))
   }
 }
 
-function isSame(known: Buffer, buffer: Buffer, start: number, end: number): boolean {
-  const length = end - start
-  if (known.length !== length) return false
-  if (length > 64) return buffer.compare(known, 0, length, start, end) === 0
-  // From the end: what differs (an id, a time) stands there.
-  for (let index = length - 1; index >= 0; index -= 1) {
-    if (known[index] !== buffer[start + index]) return false
-  }
-  return true
-}
-
-function termsOf(places: PropertyPlaces, buffer: Buffer, start: number, end: number): PublishTerms {
+function termsOf(
+  propertyBytes: Uint8Array,
+  places: PropertyPlaces,
+  buffer: Buffer,
+  start: number,
+): PublishTerms {
   const priority = places.priority === -1 ? 0 : buffer[places.priority]!
   const persistent = places.deliveryMode !== -1 && buffer[places.deliveryMode] === 2
   const expiration = places.expiration === -1 ? undefined : textAt(buffer, places.expiration)
@@ -85,7 +84,7 @@ function termsOf(places: PropertyPlaces, buffer: Buffer, start: number, end: num
   const plain = priority === 0 && ttlMs === Infinity && !hasHeaders
   const common = persistent ? persistentPublish : transientPublish
   return new PublishTerms({
-    propertyBytes: Buffer.from(buffer.subarray(start, end)),
+    propertyBytes,
     extras: plain || ttlMs instanceof MillraceError ? common : { ...common, priority, ttlMs, hasHeaders },
     userId: places.userId === -1 ? '' : textAt(buffer, places.userId),
     replyTo: places.replyTo === -1 ? '' : textAt(buffer, places.replyTo),

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { ConfirmSequence } from '../../src/server/confirms.ts'
 import type { RawClient } from '../interop/raw-client.ts'
-import { serve } from './harness.ts'
+import { serve, textOf } from './harness.ts'
 
 async function confirming(client: RawClient): Promise<void> {
   await client.call(1, { type: 'confirm.select' }, 'confirm.select-ok')
@@ -62,7 +62,7 @@ test('what cannot be routed is confirmed too, and comes back before that', async
     [returned.replyCode, returned.replyText, returned.routingKey, returned.properties?.messageId],
     [312, 'NO_ROUTE', 'nowhere', 'm'],
   )
-  assert.equal(returned.body?.toString(), 'back')
+  assert.equal(textOf(returned), 'back')
   const ack = await client.next(1)
   assert.ok(ack.type === 'basic.ack' && ack.deliveryTag === 1)
 })

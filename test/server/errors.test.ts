@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RawClient, Sent } from '../interop/raw-client.ts'
-import { serve } from './harness.ts'
+import { serve, textOf } from './harness.ts'
 import type { TestServer } from './harness.ts'
 
 interface Case {
@@ -404,7 +404,7 @@ test('a channel error hands back what the channel held, redelivered and in its p
   await client.call(2, { type: 'basic.consume', queue: 'q' }, 'basic.consume-ok')
   const again = await client.deliveries(2, 3)
   assert.deepEqual(
-    again.map(({ body, redelivered }) => [body?.toString(), redelivered]),
+    again.map((delivery) => [textOf(delivery), delivery.redelivered]),
     [
       ['a', true],
       ['b', true],

@@ -1,7 +1,7 @@
 /** Back-pressure: a peer that does not read gets nothing more, a publisher waits while room is short; others go on. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { serve, until } from './harness.ts'
+import { serve, textOf, until } from './harness.ts'
 
 test('deliveries stop to a socket that is not read, and go on when it is; others get theirs meanwhile', async (t) => {
   const server = await serve(t, { limits: { outputBytes: 256 * 1024 } })
@@ -73,7 +73,7 @@ test('publishers wait while memory is short: they are told, not read, and told a
   await consumer.call(1, { type: 'basic.consume', queue: 'q', noAck: true }, 'basic.consume-ok')
   await publisher.expect(0, 'connection.unblocked')
   const deliveries = await consumer.deliveries(1, 13)
-  assert.equal(deliveries.at(-1)?.body?.toString(), 'waits')
+  assert.equal(textOf(deliveries.at(-1)), 'waits')
   assert.equal(consumer.received.filter(({ type }) => type === 'connection.blocked').length, 0)
 })
 

@@ -161,7 +161,7 @@ test('a small frame-max holds for both directions, bodies are split by it', asyn
   const body = Buffer.alloc(100_000, 'abc')
   client.publish(1, { routingKey: 'q' }, {}, body)
   const got = await client.call(1, { type: 'basic.get', queue: 'q', noAck: true }, 'basic.get-ok')
-  assert.deepEqual(got.body, body)
+  assert.ok(body.equals(got.body ?? Buffer.alloc(0)))
   client.sendFrame(3, 1, Buffer.alloc(4097))
   const closed = await client.expect(0, 'connection.close')
   assert.equal(closed.replyCode, 501)

@@ -41,3 +41,8 @@ export async function serve(t: TestContext, options: BrokerOptions = {}): Promis
 export async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2))
 }
+
+/** A body as text. */
+export function textOf(arrival: { readonly body?: Uint8Array } | undefined): string {
+  return Buffer.from(arrival?.body ?? []).toString()
+}

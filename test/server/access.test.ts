@@ -1,0 +1,133 @@
+/** What users may do: permissions on names and routing keys, and how many connections and channels. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import type { RawClient, Sent } from '../interop/raw-client.ts'
+import { serve } from './harness.ts'
+
+const user = 'ada'
+
+async function withAda(t: TestContext, grant: { configure?: string; write?: string; read?: string }) {
+  const server = await serve(t, { users: { guest: 'guest', [user]: 'secret' } })
+  const { access } = server.broker.broker.engine
+  access.grant({ user, vhost: '/', configure: '^$', write: '^$', read: '^$', ...grant })
+  const admin = await server.open()
+  await admin.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  await admin.call(
+    1,
+    { type: 'exchange.declare', exchange: 'e', exchangeType: 'topic' },
+    'exchange.declare-ok',
+  )
+  const open = () => server.open({ user, password: 'secret' })
+  return { server, access, open }
+}
+
+async function refusal(client: RawClient): Promise<string> {
+  const { replyCode, replyText } = await client.expect(1, 'channel.close')
+  assert.equal(replyCode, 403)
+  return replyText.replace('ACCESS_REFUSED - ', '')
+}
+
+const refused: readonly (readonly [Sent, string])[] = [
+  [{ type: 'queue.declare', queue: 'q' }, "configure access to queue 'q'"],
+  [{ type: 'queue.delete', queue: 'q' }, "configure access to queue 'q'"],
+  [{ type: 'queue.bind', queue: 'q', exchange: 'e' }, "write access to queue 'q'"],
+  [{ type: 'queue.purge', queue: 'q' }, "read access to queue 'q'"],
+  [{ type: 'basic.get', queue: 'q' }, "read access to queue 'q'"],
+  [{ type: 'basic.consume', queue: 'q' }, "read access to queue 'q'"],
+  [{ type: 'exchange.declare', exchange: 'e', exchangeType: 'topic' }, "configure access to exchange 'e'"],
+  [{ type: 'exchange.delete', exchange: 'e' }, "configure access to exchange 'e'"],
+  [{ type: 'exchange.bind', source: 'e', destination: 'e' }, "write access to exchange 'e'"],
+]
+
+test('403: without permission nothing is done', async (t) => {
+  const { open } = await withAda(t, {})
+  for (const [method, text] of refused) {
+    const client = await open()
+    client.send(1, method)
+    assert.equal(await refusal(client), `${text} in vhost '/' refused for user 'ada'`)
+  }
+  const client = await open()
+  client.publish(1, { routingKey: 'q' })
+  assert.equal(
+    await refusal(client),
+    "write access to exchange 'amq.default' in vhost '/' refused for user 'ada'",
+  )
+})
+
+test('passive declares need no permission', async (t) => {
+  const { open } = await withAda(t, {})
+  const client = await open()
+  await client.call(1, { type: 'queue.declare', queue: 'q', passive: true }, 'queue.declare-ok')
+  await client.call(1, { type: 'exchange.declare', exchange: 'e', passive: true }, 'exchange.declare-ok')
+})
+
+test('a dead-letter exchange must be written to, an alternate exchange too', async (t) => {
+  const { open } = await withAda(t, { configure: '.*', read: '.*', write: '^$' })
+  const client = await open()
+  client.send(1, { type: 'queue.declare', queue: 'd', arguments: { 'x-dead-letter-exchange': 'e' } })
+  assert.match(await refusal(client), /^write access to exchange 'e'/)
+  const other = await open()
+  const declare = { type: 'exchange.declare', exchange: 'a', exchangeType: 'fanout' } as const
+  other.send(1, { ...declare, arguments: { 'alternate-exchange': 'e' } })
+  assert.match(await refusal(other), /^write access to exchange 'e'/)
+})
+
+test('a permission that is taken away holds from the next message on', async (t) => {
+  const { open, access } = await withAda(t, { write: '.*' })
+  const client = await open()
+  await client.call(1, { type: 'confirm.select' }, 'confirm.select-ok')
+  client.publish(1, { routingKey: 'q' })
+  await client.expect(1, 'basic.ack')
+  access.grant({ user, vhost: '/', configure: '', write: '^other$', read: '' })
+  client.publish(1, { routingKey: 'q' })
+  assert.match(await refusal(client), /^write access/)
+})
+
+test('topic permissions: publishing and binding with a routing key', async (t) => {
+  const { open, access } = await withAda(t, { configure: '.*', write: '.*', read: '.*' })
+  access.grantTopic({ user, vhost: '/', exchange: 'e', write: '^{username}\\.', read: '^open\\.' })
+  const client = await open()
+  await client.call(1, { type: 'confirm.select' }, 'confirm.select-ok')
+  client.publish(1, { exchange: 'e', routingKey: 'ada.news' })
+  await client.expect(1, 'basic.ack')
+  client.publish(1, { exchange: 'e', routingKey: 'bob.news' })
+  assert.equal(
+    await refusal(client),
+    "write access to topic 'bob.news' in exchange 'e' in vhost '/' refused for user 'ada'",
+  )
+  const other = await open()
+  await other.call(
+    1,
+    { type: 'queue.bind', queue: 'q', exchange: 'e', routingKey: 'open.a' },
+    'queue.bind-ok',
+  )
+  other.send(1, { type: 'queue.bind', queue: 'q', exchange: 'e', routingKey: 'shut.a' })
+  assert.match(await refusal(other), /^read access to topic 'shut.a'/)
+})
+
+test('530: more connections or channels than an operator allows', async (t) => {
+  const { server, open } = await withAda(t, {})
+  const { operatorLimits } = server.broker.broker.engine
+  operatorLimits.set({ scope: 'user', name: user, limit: 'max-connections', value: 1 })
+  operatorLimits.set({ scope: 'user', name: user, limit: 'max-channels', value: 1 })
+  const client = await open()
+  await assert.rejects(
+    open(),
+    /530 NOT_ALLOWED - Connection refused for user 'ada': user connection limit \(1\) is reached/,
+  )
+  client.send(2, { type: 'channel.open' })
+  const { replyCode, replyText } = await client.expect(0, 'connection.close')
+  assert.deepEqual(
+    [replyCode, replyText],
+    [
+      530,
+      "NOT_ALLOWED - number of channels opened for user 'ada' has reached the maximum allowed user limit of 1",
+    ],
+  )
+  operatorLimits.set({ scope: 'vhost', name: '/', limit: 'max-connections', value: 1 })
+  await assert.rejects(
+    server.open(),
+    /530 NOT_ALLOWED - access to vhost '\/' refused for user 'guest': connection limit \(1\) is reached/,
+  )
+})

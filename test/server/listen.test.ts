@@ -1,0 +1,123 @@
+/** Where clients come in: TLS, certificates as logins, UNIX sockets, load balancers; and how many. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { connect as connectSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { connect as connectTls } from 'node:tls'
+import { connect, credentials } from 'amqplib'
+import { startBroker } from '../../src/server/index.ts'
+import { serve, until } from './harness.ts'
+
+/** A certificate authority, and certificates of it. */
+function certificates(t: TestContext) {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-tls-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const openssl = (...argv: string[]) => execFileSync('openssl', argv, { cwd: folder, stdio: 'pipe' })
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  openssl('req', '-x509', ...curve, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test ca')
+  const issue = (name: string) => {
+    const files = ['-keyout', `${name}.key`, '-out', `${name}.csr`]
+    openssl('req', ...curve, ...files, '-subj', `/CN=${name}`)
+    const authority = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial']
+    openssl('x509', '-req', '-in', `${name}.csr`, ...authority, '-out', `${name}.pem`)
+    return { cert: readFileSync(join(folder, `${name}.pem`)), key: readFileSync(join(folder, `${name}.key`)) }
+  }
+  return { ca: readFileSync(join(folder, 'ca.pem')), issue }
+}
+
+test('TLS: a client logs in with a password, or by its certificate (EXTERNAL)', async (t) => {
+  const { ca, issue } = certificates(t)
+  const tls = { ...issue('localhost'), ca, requestCert: true, rejectUnauthorized: false }
+  await using broker = await startBroker({ port: 0, tls, users: { app: 'secret', guest: 'guest' } })
+  assert.match(broker.url, /^amqps:\/\/app:secret@127\.0\.0\.1:\d+$/)
+  const settings = { ca: [ca], servername: 'localhost' }
+  await (await connect(broker.url, settings)).close()
+  const url = broker.url.replace('app:secret@', '')
+  const byName = { ...settings, ...issue('app'), credentials: credentials.external() }
+  await (await connect(url, byName)).close()
+  await assert.rejects(connect(url, { ...byName, ...issue('nobody') }), /ACCESS_REFUSED/)
+  await assert.rejects(connect(url, { ...settings, credentials: credentials.external() }))
+})
+
+test('TLS: what is no TLS ends, and costs nobody else', async (t) => {
+  const { ca, issue } = certificates(t)
+  await using broker = await startBroker({ port: 0, tls: issue('localhost') })
+  const socket = connectSocket(broker.port, '127.0.0.1')
+  socket.on('error', () => undefined)
+  socket.write('AMQP\0\0\x09\x01')
+  await new Promise((resolve) => socket.once('close', resolve))
+  const other = connectTls({ port: broker.port, host: '127.0.0.1', ca, servername: 'localhost' })
+  await new Promise((resolve) => other.once('secureConnect', resolve))
+  other.destroy()
+})
+
+test('a UNIX socket, beside the port', { skip: process.platform === 'win32' }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-unix-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const socketPath = join(folder, 'amqp.sock')
+  const { broker } = await serve(t, { socketPath })
+  const socket = connectSocket(socketPath)
+  socket.write('AMQP\0\0\x09\x01')
+  const first = await new Promise<Buffer>((resolve) => socket.once('data', resolve))
+  assert.equal(first[0], 1)
+  const [connection] = broker.server.connections
+  assert.equal(connection?.peer.name, 'unix -> unix')
+  assert.equal(connection.peer.loopback, true)
+  socket.destroy()
+})
+
+test('PROXY: the connection is that of whom the load balancer names, byte by byte too', async (t) => {
+  const server = await serve(t, { proxyProtocol: true })
+  const header = 'PROXY TCP4 192.0.2.7 192.0.2.1 4711 5672\r\n'
+  const client = await server.connect()
+  for (const byte of Buffer.from(header)) {
+    client.sendBytes(Buffer.of(byte))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  client.writer.protocolHeader()
+  client.flush()
+  await client.expect(0, 'connection.start')
+  const [connection] = server.broker.server.connections
+  assert.deepEqual(
+    [connection?.peer.address, connection?.peer.port, connection?.peer.loopback],
+    ['192.0.2.7', 4711, false],
+  )
+  const without = await server.connect()
+  without.writer.protocolHeader()
+  without.flush()
+  await without.ended()
+})
+
+test('guest comes from this machine only', async (t) => {
+  const server = await serve(t, { proxyProtocol: true })
+  const client = await server.connect()
+  client.sendBytes(Buffer.from('PROXY TCP4 192.0.2.7 192.0.2.1 4711 5672\r\n'))
+  await assert.rejects(client.handshake(), /403 ACCESS_REFUSED/)
+})
+
+test('more connections than the limit are closed at once, and there is room again when one goes', async (t) => {
+  const server = await serve(t, { limits: { connections: 2 } })
+  const first = await server.open()
+  await server.open()
+  const third = await server.connect()
+  await third.ended()
+  await first.close()
+  await until(() => server.broker.server.connections.size === 1)
+  await server.open()
+})
+
+test('a port that is taken: the error of the system, and nothing is left open', async (t) => {
+  const { broker } = await serve(t)
+  await assert.rejects(startBroker({ port: broker.port }), { code: 'EADDRINUSE' })
+})
+
+test('a host that others reach is refused while guest is the only user', async () => {
+  await assert.rejects(startBroker({ port: 0, host: '0.0.0.0' }), { code: 'INVALID_OPTION' })
+  await using broker = await startBroker({ port: 0, host: '0.0.0.0', users: { app: 'secret' } })
+  assert.equal(broker.host, '0.0.0.0')
+  await (await connect(broker.url)).close()
+})
