@@ -85,8 +85,8 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
     const { delivery, messageCount } = got
     broker.delivered(delivery.entry)
     const { output } = connection
-    const { deliveryTag, redelivered, entry } = delivery
-    output.writer.getOk(channel.number, deliveryTag, redelivered, messageCount, entry.message)
+    const { deliveryTag, redelivered, message } = delivery
+    output.writer.getOk(channel.number, deliveryTag, redelivered, messageCount, message)
     output.touch()
   } else if (session.queue(name).isReading && !session.queue(name).paused) {
     channel.wait(broker.nextTurn(), () => get(channel, method))

@@ -179,7 +179,7 @@ export class Channel {
       delivery.consumerTag,
       delivery.deliveryTag,
       delivery.redelivered,
-      entry.message,
+      delivery.message,
     )
     output.touch()
   }
