@@ -31,7 +31,7 @@ const cases: readonly Case[] = [
     methods: [{ type: 'basic.consume', queue: '' }],
     closes: 'channel',
     code: 404,
-    text: "NOT_FOUND - no previously declared queue in vhost '/'",
+    text: 'NOT_FOUND - no previously declared queue',
   },
   {
     name: 'another declaration',
