@@ -6,7 +6,27 @@ import { aborted } from './in-process-abort.ts'
 /** Entries looked at in one go. */
 const pageSize = 1_000
 
-export function statsOf(queue: Queue, nowMs: number): QueueStats {
+/** The figures of one moment; where a head is not in memory, its age is read from disk. */
+export async function statsOf(broker: Broker, queue: Queue, nowMs: number): Promise<QueueStats> {
+  const stats = figures(queue, nowMs)
+  const ages = await Promise.all(unreadHeads(broker, queue))
+  for (const publishedAtMs of ages) stats.oldestMs = Math.max(stats.oldestMs, nowMs - publishedAtMs)
+  return stats
+}
+
+/** When the heads that are on disk alone were published; a head that is lost is as if published in the future. */
+function unreadHeads(broker: Broker, queue: Queue): Promise<number>[] {
+  const { store } = broker
+  if (store === undefined) return []
+  const unread = queue.lanes.descending().filter((lane) => lane.length > 0 && lane.residentLength === 0)
+  return unread.map(async ({ level, frontier }) => {
+    const place = { queueId: queue.id, lane: level, afterSeq: frontier, limit: 1, limitBytes: 1 }
+    const [head] = await store.readLane(place)
+    return head?.publishedAtMs ?? Infinity
+  })
+}
+
+function figures(queue: Queue, nowMs: number) {
   const { published, delivered, acked, retried, deadLettered, expired, dropped } = queue.counters
   return {
     ready: queue.readyMessages,

@@ -140,7 +140,7 @@ export class InProcessDriver implements Driver, Holder {
 
   async stats(name: string): Promise<QueueStats> {
     const { broker } = this.#parts()
-    return statsOf(this.#queue(name), broker.nowMs())
+    return statsOf(broker, this.#queue(name), broker.nowMs())
   }
 
   async queues(): Promise<readonly string[]> {

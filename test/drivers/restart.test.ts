@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileDriver } from '../../src/drivers/file.ts'
 import type { FileOptions } from '../../src/drivers/file.ts'
 import { Client, connect } from '../../src/index.ts'
@@ -166,4 +167,19 @@ test('await using closes: what was sent is stored, and the folder is free', () =
     assert.equal((await mq.queue('q').stats()).ready, 1)
     await using worker = mq.queue('q').work(() => undefined)
     await worker.ready
+  }))
+
+test('the age of the oldest message is known at the first look after a restart, in every level of priority', () =>
+  withFolder(async (folder) => {
+    const before = await open(folder)
+    const queue = before.queue('q', { priorities: 2 })
+    await queue.send('oldest', { priority: 0 })
+    await sleep(30)
+    await queue.sendMany(['a', 'b'], { priority: 2 })
+    await before.close()
+    const mq = await open(folder)
+    const { ready, oldestMs = 0 } = await mq.queue('q', { declare: false }).stats()
+    assert.equal(ready, 3)
+    assert.ok(oldestMs >= 30, `${oldestMs}`)
+    await mq.close()
   }))

@@ -181,7 +181,7 @@ class Simulation {
       while (this.#turns.runOne(this.#random)) await settled()
       while (this.#disk.step()) await settled()
       await settled()
-      const stats = await Promise.all(queues.map((name) => driver.stats(name)))
+      const stats = await this.#stepUntil(Promise.all(queues.map((name) => driver.stats(name))))
       if (stats.every(({ ready, unacked = 0, delayed = 0 }) => ready + unacked + delayed === 0)) break
     }
     this.#broker?.invariants()
@@ -189,16 +189,12 @@ class Simulation {
   }
 
   /** Runs everything until the promise is settled; what it rejects with is thrown. */
-  async #stepUntil(promise: Promise<unknown>): Promise<void> {
+  async #stepUntil<T>(promise: Promise<T>): Promise<T> {
     let done = false
-    let failure: unknown
-    promise.then(
-      () => (done = true),
-      (error: unknown) => {
-        failure = error ?? new Error('rejected')
-        done = true
-      },
-    )
+    const settle = (): void => {
+      done = true
+    }
+    promise.then(settle, settle)
     await settled()
     for (let round = 0; !done; round++) {
       if (round > 20_000) throw new Error('it waits for ever')
@@ -207,7 +203,7 @@ class Simulation {
       if (!turned && !stepped) this.#turns.advance(10)
       await settled()
     }
-    if (failure !== undefined) throw failure
+    return promise
   }
 
   /** Nothing more fits, or everything again. */
