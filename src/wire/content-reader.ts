@@ -18,6 +18,13 @@ export interface ContentReaderOptions {
   readonly maximumBodyBytes: number
 }
 
+/**
+ * Reads the contents of one channel (AMQP 0-9-1, section 4.2.6), in a sink's methods:
+ *
+ * ```ts
+ * if (content.payload(buffer, start, end, restBytes)) received(content.propertyBytes, content.body)
+ * ```
+ */
 export class ContentReader {
   /** Property flags and list as AMQP's bytes, copied. Where they are those of the content before, it is the same object. */
   propertyBytes: Uint8Array

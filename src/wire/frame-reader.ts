@@ -43,6 +43,14 @@ export interface FrameReaderOptions {
 /** Body frames from this size on are not gathered where they are split, but handed on in parts (benchmark P15). */
 const partBytes = 4096
 
+/**
+ * Reads one direction of a connection (AMQP 0-9-1, section 4.2.3).
+ *
+ * ```ts
+ * const reader = new FrameReader(sink, { expectsProtocolHeader: true, frameMaxBytes: minimumFrameMaxBytes })
+ * socket.on('data', (chunk) => reader.push(chunk))
+ * ```
+ */
 export class FrameReader {
   /** The largest frame, with its 8 bytes of overhead; 0 for no limit. Set anew when tuning is over. */
   frameMaxBytes: number

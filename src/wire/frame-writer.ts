@@ -24,6 +24,7 @@ export interface FrameWriterOptions {
   readonly frameMaxBytes: number
 }
 
+/** Writes one direction of a connection; see the example above. */
 export class FrameWriter {
   /** The largest frame, with its 8 bytes of overhead; 0 for no limit. Set anew when tuning is over. */
   frameMaxBytes: number

@@ -34,7 +34,10 @@ async function project(t: TestContext): Promise<string> {
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
   const compilerOptions = {
     rootDir: '/',
-    paths: { millrace: [join(root, 'src/index.ts')] },
+    paths: {
+      millrace: [join(root, 'src/index.ts')],
+      'millrace/wire': [join(root, 'src/wire/index.ts')],
+    },
     noUnusedLocals: false,
     noUnusedParameters: false,
   }
