@@ -170,6 +170,38 @@ export class RabbitMq {
     await this.evaluate(`rabbit_vhost:delete(${binary(name)}, <<"test">>)`)
   }
 
+  /** A user who may do everything in that virtual host; one that exists is let in there too. */
+  async addUser(user: { name: string; password: string; vhost: string }): Promise<void> {
+    const [name, password, vhost] = [user.name, user.password, user.vhost].map(binary)
+    const backend = 'rabbit_auth_backend_internal'
+    await this.evaluate(
+      `case ${backend}:exists(${name}) of true -> ok; false -> ${backend}:add_user(${name}, ${password}, <<"test">>) end`,
+    )
+    const everything = '<<".*">>, <<".*">>, <<".*">>'
+    await this.evaluate(`${backend}:set_permissions(${name}, ${vhost}, ${everything}, <<"test">>)`)
+  }
+
+  /** Ends the user's connections too. */
+  async deleteUser(name: string): Promise<void> {
+    await this.evaluate(`rabbit_auth_backend_internal:delete_user(${binary(name)}, <<"test">>)`)
+  }
+
+  async queueNames(vhost: string): Promise<string[]> {
+    const names = await this.evaluate(
+      `[binary:encode_hex(element(4, amqqueue:get_name(Q))) || Q <- rabbit_amqqueue:list(${binary(vhost)})]`,
+    )
+    return [...names.matchAll(/<<"([0-9A-F]*)">>/g)].map(([, hex]) =>
+      Buffer.from(hex ?? '', 'hex').toString(),
+    )
+  }
+
+  /** Stops and starts the server within its Erlang node: all that a restart is but the start of Erlang, in a second. */
+  async restartQuickly(): Promise<void> {
+    await this.evaluate('rabbit:stop()')
+    await this.evaluate('rabbit:start()')
+    await this.evaluate('rabbit:await_startup()')
+  }
+
   /** Raises the memory alarm, by which publishers are blocked, or lets it fall. */
   async memoryAlarm(on: boolean): Promise<void> {
     await this.evaluate(`vm_memory_monitor:set_vm_memory_high_watermark(${on ? '{absolute, 1}' : '0.4'})`)

@@ -1,0 +1,133 @@
+/**
+ * One delivery. What only acknowledges goes straight to the server; what brings the message back is published again to
+ * its queue alone and confirmed before the old copy is acknowledged: a crash between the two is a duplicate, never a
+ * loss.
+ */
+import type { Delivery, Outcome, Outgoing, Received } from '../../client/driver.ts'
+import type { Channel, Incoming } from './amqplib.ts'
+import { attemptOf, ReceivedMessage } from './envelope.ts'
+
+/** What happens to a message besides its acknowledgement. */
+export interface Settlements {
+  /** Publishes beside the settlement. Rejects where one is refused. */
+  publish(out: readonly Outgoing[]): Promise<void>
+  /** The message again into its queue, with this attempt. False: it could not be stored. */
+  again(again: { incoming: Incoming; queue: string; attempt: number; delayMs: number }): Promise<boolean>
+  /**
+   * The message to its queue's dead-letter exchange. False: this connection knows of none, and the server is to
+   * decide.
+   */
+  dead(dead: {
+    incoming: Incoming
+    queue: string
+    attempt: number
+    reason: string
+    error: string | undefined
+  }): Promise<boolean>
+}
+
+export interface DeliverySetup {
+  readonly incoming: Incoming
+  readonly queue: string
+  readonly channel: Channel
+  readonly lost: AbortSignal
+  readonly settlements: Settlements
+  readonly onSettled: () => void
+}
+
+const no = Promise.resolve(false)
+const yes = Promise.resolve(true)
+
+export class AmqpDelivery extends ReceivedMessage implements Delivery {
+  readonly #setup: DeliverySetup
+  readonly attempt: number
+  #settled = false
+
+  constructor(setup: DeliverySetup) {
+    super(setup.incoming)
+    this.#setup = setup
+    this.attempt = attemptOf(setup.incoming)
+  }
+
+  get message(): Received {
+    return this
+  }
+
+  get queue(): string {
+    return this.#setup.queue
+  }
+
+  get token(): string {
+    const { consumerTag, deliveryTag } = this.#setup.incoming.fields as {
+      consumerTag?: string
+      deliveryTag: number
+    }
+    return `${consumerTag ?? ''}.${deliveryTag}`
+  }
+
+  get lost(): AbortSignal {
+    return this.#setup.lost
+  }
+
+  settle(outcome: Outcome, out?: readonly Outgoing[]): Promise<boolean> {
+    if (this.#settled || this.#setup.lost.aborted) return no
+    this.#settled = true
+    if (out === undefined && outcome.type === 'ack') return this.#acknowledge() ? yes : no
+    return this.#settle(outcome, out)
+  }
+
+  /** The hold lasts as long as the connection: there is nothing to extend. */
+  extend(): Promise<boolean> {
+    return Promise.resolve(!this.#settled && !this.#setup.lost.aborted)
+  }
+
+  async #settle(outcome: Outcome, out: readonly Outgoing[] | undefined): Promise<boolean> {
+    try {
+      if (out !== undefined) await this.#setup.settlements.publish(out)
+      if (await this.#moved(outcome)) return this.#acknowledge()
+    } catch (error) {
+      // Nothing was settled: it may be tried again.
+      this.#settled = false
+      throw error
+    }
+    return this.#reject(outcome.type !== 'dead')
+  }
+
+  /** True where nothing but the acknowledgement is left to do. */
+  async #moved(outcome: Outcome): Promise<boolean> {
+    const { settlements, incoming, queue } = this.#setup
+    switch (outcome.type) {
+      case 'ack':
+        return true
+      case 'retry':
+        return settlements.again({ incoming, queue, attempt: this.attempt + 1, delayMs: outcome.delayMs })
+      case 'release':
+        return settlements.again({ incoming, queue, attempt: this.attempt, delayMs: outcome.delayMs ?? 0 })
+      case 'dead': {
+        const { reason, error } = outcome
+        return settlements.dead({ incoming, queue, attempt: this.attempt, reason, error })
+      }
+    }
+  }
+
+  #acknowledge(): boolean {
+    return this.#tell((channel, incoming) => channel.ack(incoming))
+  }
+
+  #reject(requeue: boolean): boolean {
+    return this.#tell((channel, incoming) => channel.nack(incoming, false, requeue))
+  }
+
+  #tell(say: (channel: Channel, incoming: Incoming) => void): boolean {
+    const { channel, incoming, lost, onSettled } = this.#setup
+    if (lost.aborted) return false
+    try {
+      say(channel, incoming)
+    } catch {
+      // The channel has just closed.
+      return false
+    }
+    onSettled()
+    return true
+  }
+}

@@ -1,0 +1,292 @@
+/**
+ * The port over AMQP 0-9-1, for RabbitMQ: what the server cannot do is put together from what it can, or refused with the
+ * way out; docs/rabbitmq.md says which is which.
+ *
+ * Two connections: one publishes, since a server in need stops reading from who does; over the other everything else
+ * goes. Each comes back by itself (link.ts), and with it what it carried.
+ */
+import { Emitter } from '../../std/emitter.ts'
+import { ClosedError, UnsupportedError } from '../../model/errors.ts'
+import type {
+  Capabilities,
+  Consumer,
+  ConsumeOptions,
+  Delivery,
+  Driver,
+  DriverEventMap,
+  Outgoing,
+  Page,
+  PublishOptions,
+  PublishResult,
+  QueueStats,
+  Topology,
+} from '../../client/driver.ts'
+import { untilAborted } from '../in-process-abort.ts'
+import { dial, loadAmqplib, serverProperties } from './amqplib.ts'
+import type { Connection } from './amqplib.ts'
+import { rabbitMqCapabilities, serverOf } from './capabilities.ts'
+import type { Server } from './capabilities.ts'
+import { DelayTopology } from './delay-topology.ts'
+import { dialFailure } from './failure.ts'
+import { Link } from './link.ts'
+import { moveMessages } from './move.ts'
+import { Outbound } from './outbound.ts'
+import { Publisher } from './publisher.ts'
+import { Rpc, RpcChannel } from './rpc.ts'
+import { settlementsOver } from './settlements.ts'
+import { Subscriptions } from './subscriptions.ts'
+import { DeclaredTopology } from './topology.ts'
+import type { AmqpSettings } from './url.ts'
+
+/** What can be said once the server has introduced itself. */
+interface Parts {
+  readonly server: Server
+  readonly topology: DeclaredTopology
+  readonly delays: DelayTopology
+  readonly outbound: Outbound
+  readonly subscriptions: Subscriptions
+}
+
+export class AmqpDriver implements Driver {
+  readonly name = 'amqp'
+  readonly events = new Emitter<DriverEventMap & Record<string, unknown[]>>()
+  readonly #settings: AmqpSettings
+  readonly #link: Link
+  readonly #rpc: Rpc
+  readonly #publisher: Publisher
+  #parts: Parts | undefined
+  /** Connections that were up and are not. */
+  #downs = 0
+  #closed: Promise<void> | undefined
+
+  constructor(settings: AmqpSettings) {
+    this.#settings = settings
+    const hooks = { dial: () => this.#dial(), ...this.#upAndDown() }
+    this.#link = new Link({
+      ...hooks,
+      restore: (connection) => this.#restore(connection),
+      ...this.#upAndDown((cause) => this.#parts?.subscriptions.down(cause)),
+    })
+    this.#rpc = new Rpc(this.#link)
+    this.#publisher = new Publisher({
+      ...hooks,
+      onBlocked: (reason) => this.events.emit('blocked', reason),
+      onUnblocked: () => this.events.emit('unblocked'),
+    })
+  }
+
+  open(signal?: AbortSignal): Promise<Capabilities> {
+    if (signal === undefined) return this.#open()
+    const opened = untilAborted(signal, () => this.#open())
+    // Called off: what is still being opened is closed when it is there.
+    opened.catch(() => this.close().catch(() => undefined))
+    return opened
+  }
+
+  async declare(topology: Topology): Promise<void> {
+    const parts = this.#assertOpen()
+    await parts.topology.declare(this.#rpc, topology)
+    for (const { name } of topology.exchanges ?? []) parts.outbound.forget(name)
+  }
+
+  async undeclare(topology: Topology, options: { ifEmpty?: boolean } = {}): Promise<void> {
+    const parts = this.#assertOpen()
+    await parts.topology.undeclare(this.#rpc, topology, options.ifEmpty ?? false)
+    for (const { name } of [...(topology.exchanges ?? []), ...(topology.queues ?? [])]) {
+      parts.outbound.forget(name)
+      parts.delays.forget(name)
+    }
+  }
+
+  async publish(batch: readonly Outgoing[], options?: PublishOptions): Promise<readonly PublishResult[]> {
+    const { outbound } = this.#assertOpen()
+    const signal = options?.signal
+    if (signal === undefined) return outbound.publish(batch)
+    return untilAborted(signal, () => outbound.publish(batch, signal))
+  }
+
+  async consume(
+    queue: string,
+    options: ConsumeOptions,
+    sink: (delivery: Delivery) => void,
+  ): Promise<Consumer> {
+    const { server, subscriptions } = this.#assertOpen()
+    if (options.exclusive === true && server.queueType === 'quorum') {
+      throw unsupported(
+        'exclusive consumers',
+        'quorum queues have none; declare the queue with singleActiveConsumer, or connect with ?queues=classic',
+      )
+    }
+    return subscriptions.begin(queue, options, sink)
+  }
+
+  async stats(queue: string): Promise<QueueStats> {
+    this.#assertOpen()
+    const { messageCount, consumerCount } = await this.#rpc.run(`look at the queue ${queue}`, (channel) =>
+      channel.checkQueue(queue),
+    )
+    return { ...unknownFigures, ready: messageCount, consumers: consumerCount, paused: false }
+  }
+
+  async queues(): Promise<readonly string[]> {
+    this.#assertOpen()
+    throw unsupported('listing queues', "AMQP cannot ask for them; use 'rabbitmqctl list_queues'")
+  }
+
+  async browse(): Promise<Page> {
+    this.#assertOpen()
+    throw unsupported(
+      'browse',
+      'RabbitMQ counts each look as a delivery; consume the queue, or use its management page',
+    )
+  }
+
+  async purge(queue: string, state: 'ready' | 'delayed' | 'all' = 'ready'): Promise<number> {
+    this.#assertOpen()
+    if (state !== 'ready') {
+      throw unsupported('purging delayed messages', 'those of all queues wait together; purge the ready ones')
+    }
+    const purged = await this.#rpc.run(`purge the queue ${queue}`, (channel) => channel.purgeQueue(queue))
+    return purged.messageCount
+  }
+
+  async cancelDelayed(): Promise<number> {
+    this.#assertOpen()
+    throw unsupported(
+      'cancelling a delayed message',
+      'those of all queues wait together; let the handler see that it is not wanted any more',
+    )
+  }
+
+  async move(
+    from: string,
+    to: string,
+    options: { limit?: number; signal?: AbortSignal } = {},
+  ): Promise<number> {
+    this.#assertOpen()
+    for (const queue of [from, to]) await this.stats(queue)
+    const { limit = Infinity, signal } = options
+    return moveMessages(await this.#link.whenUp(), this.#publisher, { from, to, limit, signal })
+  }
+
+  async pause(): Promise<void> {
+    this.#assertOpen()
+    throw unsupported('pause', 'close the workers instead; what is sent meanwhile waits')
+  }
+
+  async resume(): Promise<void> {
+    await this.pause()
+  }
+
+  close(options: { drainMs?: number } = {}): Promise<void> {
+    return (this.#closed ??= this.#close(options.drainMs ?? 0))
+  }
+
+  async #open(): Promise<Capabilities> {
+    const connection = await this.#link.open()
+    if (this.#closed !== undefined) throw closed()
+    this.#parts = this.#assemble(serverOf(serverProperties(connection), this.#settings.queues))
+    return rabbitMqCapabilities(this.#parts.server, this.#settings.maximumBodyBytes)
+  }
+
+  #assemble(server: Server): Parts {
+    const publisher = this.#publisher
+    const topology = new DeclaredTopology(server.queueType)
+    const delays = new DelayTopology(this.#rpc, server.queueType)
+    const outbound = new Outbound({
+      publisher,
+      delays,
+      maximumBodyBytes: this.#settings.maximumBodyBytes,
+      exchangeExists: async (name) =>
+        topology.hasExchange(name) ||
+        this.#rpc.exists(`look for the exchange ${name}`, (channel) => channel.checkExchange(name)),
+    })
+    const subscriptions = new Subscriptions({
+      link: this.#link,
+      settlements: settlementsOver({ publisher, outbound, declared: (queue) => topology.queue(queue) }),
+      isSingle: (queue) => topology.queue(queue)?.singleActiveConsumer === true,
+      queueExists: (queue) =>
+        this.#rpc.exists(`look for the queue ${queue}`, (channel) => channel.checkQueue(queue)),
+      onQueueGone: (queue) => topology.forgetQueue(queue),
+      onRefused: (error) => this.events.emit('warning', error.message),
+    })
+    return { server, topology, delays, outbound, subscriptions }
+  }
+
+  /** A new connection: what was declared and who consumes. */
+  async #restore(connection: Connection): Promise<void> {
+    const parts = this.#parts
+    if (parts === undefined) return
+    parts.outbound.forget()
+    parts.delays.reset()
+    const rpc = new RpcChannel(connection)
+    const { lost } = await parts.topology.restore(rpc, (error) => this.events.emit('warning', error.message))
+    await rpc.close()
+    if (lost) this.events.emit('topologyLost')
+    await parts.subscriptions.restore(connection)
+  }
+
+  async #dial(): Promise<Connection> {
+    const { tls, hostname, port, vhost } = this.#settings
+    const library = await loadAmqplib()
+    try {
+      return await dial(library, this.#settings)
+    } catch (error) {
+      throw dialFailure(error, `amqp${tls === undefined ? '' : 's'}://${hostname}:${port}`, vhost)
+    }
+  }
+
+  /** The hooks of one of the two connections: the driver is down as soon as one is, and up when both are. */
+  #upAndDown(onDown?: (cause: Error) => void): { onUp: () => void; onDown: (cause: Error) => void } {
+    let isDown = false
+    return {
+      onUp: () => {
+        if (!isDown) return
+        isDown = false
+        this.#downs -= 1
+        if (this.#downs === 0) this.events.emit('up')
+      },
+      onDown: (cause) => {
+        onDown?.(cause)
+        if (this.#parts === undefined || this.#closed !== undefined || isDown) return
+        isDown = true
+        this.#downs += 1
+        if (this.#downs === 1) this.events.emit('down', cause)
+      },
+    }
+  }
+
+  async #close(drainMs: number): Promise<void> {
+    const subscriptions = this.#parts?.subscriptions
+    await subscriptions?.cancelAll(drainMs)
+    await this.#publisher.close()
+    await subscriptions?.close()
+    await this.#link.close()
+  }
+
+  #assertOpen(): Parts {
+    if (this.#closed !== undefined || this.#parts === undefined) throw closed()
+    return this.#parts
+  }
+}
+
+const unknownFigures = {
+  unacked: undefined,
+  delayed: undefined,
+  oldestMs: undefined,
+  published: undefined,
+  delivered: undefined,
+  acked: undefined,
+  retried: undefined,
+  deadLettered: undefined,
+  expired: undefined,
+  dropped: undefined,
+} as const
+
+function unsupported(feature: string, hint: string): UnsupportedError {
+  return new UnsupportedError({ feature, driver: 'RabbitMQ', hint })
+}
+
+function closed(): ClosedError {
+  return new ClosedError('The connection is closed; call connect() for a new one')
+}

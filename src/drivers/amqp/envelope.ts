@@ -1,0 +1,260 @@
+/**
+ * Messages between the port and AMQP's wire. What AMQP has a property for is that property, so that any language reads
+ * it; the rest are a few headers, listed in docs/rabbitmq.md, that only messages carry which were held back or
+ * came back.
+ */
+import { ValidationError } from '../../model/errors.ts'
+import type { FieldTable } from '../../model/field-value.ts'
+import { bodyLength } from '../../model/message.ts'
+import { assertRoutingKey } from '../../model/names.ts'
+import { encodeProperties } from '../../model/properties.ts'
+import type { Properties } from '../../model/properties.ts'
+import type { Outgoing, Received } from '../../client/driver.ts'
+import type { Incoming, PublishFields } from './amqplib.ts'
+import { fieldHeaders, wireHeaders } from './field-values.ts'
+import type { WireTable } from './field-values.ts'
+
+/** A message as it is handed to amqplib. */
+export interface Wire {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly content: Buffer
+  readonly fields: PublishFields
+}
+
+/** As everywhere: half of an AMQP frame. */
+const maximumHeaderBytes = 64 * 1_024
+
+/** Headers of this driver's own on the wire. */
+export const wireHeader = {
+  /** The attempt of the next delivery, unless it is the first; the server's own count of returns is added. */
+  attempt: 'x-millrace-attempt',
+  /** Where it was published to, before it was sent to its queue alone. */
+  exchange: 'x-millrace-exchange',
+  routingKey: 'x-millrace-routing-key',
+  /** The time to live that a message lost on its way through a delay. */
+  expiration: 'x-millrace-expiration',
+  /** The history of deaths, put aside so that the server does not take a delay for a circle of dead letters. */
+  deaths: 'x-millrace-deaths',
+} as const
+
+/** RabbitMQ's count of returns to the queue, by quorum queues. */
+const deliveryCountHeader = 'x-delivery-count'
+
+/** Headers in which RabbitMQ writes down the history of deaths. */
+const deathHeaders = [
+  'x-death',
+  'x-first-death-reason',
+  'x-first-death-queue',
+  'x-first-death-exchange',
+  'x-last-death-reason',
+  'x-last-death-queue',
+  'x-last-death-exchange',
+] as const
+
+/** Of the levels a delayed message passes: no concern of who receives it. */
+export const delayPrefix = 'millrace-delay'
+
+/**
+ * @throws ValidationError MESSAGE_TOO_LARGE, HEADERS_TOO_LARGE, INVALID_NAME, INVALID_ARGUMENT
+ */
+export function toWire(outgoing: Outgoing, maximumBodyBytes: number, nowMs: number): Wire {
+  const { properties, body, ttlMs } = outgoing
+  assertRoutingKey(outgoing.routingKey)
+  const bytes = bodyLength(body)
+  if (bytes > maximumBodyBytes) {
+    throw new ValidationError(
+      'MESSAGE_TOO_LARGE',
+      `The message's body has ${bytes} bytes and the limit is ${maximumBodyBytes}; store it elsewhere and send its ` +
+        'address, or raise the limit here (?max_message_size=) and at the server',
+    )
+  }
+  if (properties.headers !== undefined) assertHeaders(properties)
+  const { headers, expiration, ...rest } = properties
+  const expires = ttlMs === undefined ? expiration : String(wholeMs(ttlMs, 'ttlMs'))
+  return {
+    exchange: outgoing.exchange,
+    routingKey: outgoing.routingKey,
+    content: typeof body === 'string' ? Buffer.from(body) : asBuffer(body),
+    fields: {
+      ...rest,
+      mandatory: true,
+      deliveryMode: properties.deliveryMode ?? 2,
+      timestamp: properties.timestamp ?? Math.floor(nowMs / 1_000),
+      ...(expires !== undefined && { expiration: expires }),
+      ...(headers !== undefined && { headers: wireHeaders(headers) }),
+    },
+  }
+}
+
+/** A whole number of milliseconds from 0. @throws ValidationError INVALID_ARGUMENT */
+export function wholeMs(value: number, name: string): number {
+  if (Number.isFinite(value) && value >= 0) return Math.round(value)
+  throw new ValidationError(
+    'INVALID_ARGUMENT',
+    `${name} must be a number of milliseconds from 0, not ${value}`,
+  )
+}
+
+/** What a consumer is given. The properties are made when somebody asks. */
+export class ReceivedMessage implements Received {
+  readonly #incoming: Incoming
+  #properties: Properties | undefined
+
+  constructor(incoming: Incoming) {
+    this.#incoming = incoming
+  }
+
+  get exchange(): string {
+    return textHeader(this.#incoming, wireHeader.exchange) ?? this.#incoming.fields.exchange
+  }
+
+  get routingKey(): string {
+    return textHeader(this.#incoming, wireHeader.routingKey) ?? this.#incoming.fields.routingKey
+  }
+
+  get body(): Buffer {
+    return this.#incoming.content
+  }
+
+  get properties(): Properties {
+    return (this.#properties ??= propertiesOf(this.#incoming))
+  }
+
+  /** As the publisher's clock had it, in whole seconds; the time of receipt where it does not say. */
+  get publishedAtMs(): number {
+    const { timestamp } = this.#incoming.properties
+    return typeof timestamp === 'number' ? timestamp * 1_000 : Date.now()
+  }
+}
+
+/** From 1: the attempt the message carries, and the times it came back to the queue without anybody's word. */
+export function attemptOf(incoming: Incoming): number {
+  const headers = headersOf(incoming)
+  const carried = headers?.[wireHeader.attempt]
+  const returns = headers?.[deliveryCountHeader]
+  const uncounted = incoming.fields.redelivered ? 1 : 0
+  return (typeof carried === 'number' ? carried : 1) + (typeof returns === 'number' ? returns : uncounted)
+}
+
+/**
+ * The message again, as it is sent to its queue alone: with its attempt and with where it came from.
+ * @param held it will be held back first: it goes without what would make the server drop it on the way
+ */
+export function republished(
+  incoming: Incoming,
+  change: { attempt: number; routingKey: string; held: boolean },
+): Wire {
+  const { properties } = incoming
+  const { fields, content } = new Again(incoming)
+  const headers: WireTable = {
+    ...cleaned(headersOf(incoming)),
+    [wireHeader.exchange]: textHeader(incoming, wireHeader.exchange) ?? incoming.fields.exchange,
+    [wireHeader.routingKey]: textHeader(incoming, wireHeader.routingKey) ?? incoming.fields.routingKey,
+    ...(change.attempt > 1 && { [wireHeader.attempt]: change.attempt }),
+  }
+  const expiration: unknown = properties.expiration ?? headers[wireHeader.expiration]
+  delete headers[wireHeader.expiration]
+  if (change.held) putDeathsAside(headers)
+  if (typeof expiration === 'string') {
+    if (change.held) headers[wireHeader.expiration] = expiration
+    else fields.expiration = expiration
+  }
+  return { exchange: '', routingKey: change.routingKey, content, fields: { ...fields, headers } }
+}
+
+/** Without any trace of its attempts, for another queue. */
+export function moved(incoming: Incoming, routingKey: string): Wire {
+  const { fields, content } = new Again(incoming)
+  const { [wireHeader.attempt]: _attempt, ...headers } = cleaned(headersOf(incoming))
+  return { exchange: '', routingKey, content, fields: { ...fields, headers } }
+}
+
+/** Headers of a message that goes through a delay: with where it was published to, and without its deaths. */
+export function heldBack(wire: Wire): WireTable {
+  const headers: WireTable = {
+    ...(wire.fields.headers as WireTable | undefined),
+    [wireHeader.exchange]: wire.exchange,
+    [wireHeader.routingKey]: wire.routingKey,
+  }
+  putDeathsAside(headers)
+  return headers
+}
+
+export function headersOf(incoming: Incoming): WireTable | undefined {
+  return incoming.properties.headers
+}
+
+/** The headers as the publisher gave them, with the deaths it had before it was held back. */
+export function cleaned(headers: WireTable = {}): WireTable {
+  const result: WireTable = {}
+  const wasHeld = Object.keys(headers).some((name) => name.startsWith(delayPrefix))
+  for (const [name, value] of Object.entries(headers)) {
+    if (name === deliveryCountHeader || name.startsWith(delayPrefix) || name === wireHeader.deaths) continue
+    if (wasHeld && (deathHeaders as readonly string[]).includes(name)) continue
+    result[name] = value
+  }
+  const deaths = headers[wireHeader.deaths]
+  return typeof deaths === 'object' && deaths !== null ? { ...result, ...deaths } : result
+}
+
+/** The properties of a message that is sent once more. */
+class Again {
+  readonly content: Buffer
+  readonly fields: PublishFields
+
+  constructor(incoming: Incoming) {
+    const { headers: _headers, expiration: _expiration, clusterId: _clusterId, ...rest } = incoming.properties
+    this.content = incoming.content
+    this.fields = { ...rest, mandatory: true }
+  }
+}
+
+function putDeathsAside(headers: WireTable): void {
+  const deaths: WireTable = {}
+  for (const name of deathHeaders) {
+    if (headers[name] === undefined) continue
+    deaths[name] = headers[name]
+    delete headers[name]
+  }
+  if (Object.keys(deaths).length > 0) headers[wireHeader.deaths] = deaths
+}
+
+function propertiesOf(incoming: Incoming): Properties {
+  const { headers, ...rest } = incoming.properties
+  const result: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(rest)) if (value !== undefined) result[name] = value
+  const table: WireTable | undefined = headers
+  if (table === undefined || isEmpty(table)) return result
+  const visible = cleaned(table)
+  const expiration = visible[wireHeader.expiration]
+  if (typeof expiration === 'string') result['expiration'] ??= expiration
+  for (const name of hiddenHeaders) delete visible[name]
+  return isEmpty(visible) ? result : { ...result, headers: fieldHeaders(visible) }
+}
+
+/** Told by other means. */
+const hiddenHeaders = [wireHeader.attempt, wireHeader.exchange, wireHeader.routingKey, wireHeader.expiration]
+
+function textHeader(incoming: Incoming, name: string): string | undefined {
+  const value = headersOf(incoming)?.[name]
+  return typeof value === 'string' ? value : undefined
+}
+
+function assertHeaders(properties: Properties): void {
+  const bytes = encodeProperties(properties).byteLength
+  if (bytes <= maximumHeaderBytes) return
+  throw new ValidationError(
+    'HEADERS_TOO_LARGE',
+    `The message's headers and properties have ${bytes} bytes and the limit is ${maximumHeaderBytes}; put them into the body`,
+  )
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function isEmpty(table: FieldTable | WireTable): boolean {
+  for (const _name in table) return false
+  return true
+}

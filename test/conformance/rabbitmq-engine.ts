@@ -1,0 +1,117 @@
+/**
+ * `amqp://` on RabbitMQ under test. One server serves the whole run, a virtual host and a user each test; every driver has
+ * a proxy of its own, by which its network is harmed and nobody else's.
+ */
+import type { Driver } from '../../src/client/driver.ts'
+import type { ConnectOptions, EngineUnderTest, Harness, NetworkHooks } from '../../src/conformance/index.ts'
+import { amqpDriver } from '../../src/drivers/amqp/amqp.ts'
+import { Proxy } from '../servers/proxy.ts'
+import { RabbitMq } from '../servers/rabbitmq.ts'
+import { stepClock } from './step-clock.ts'
+
+let shared: Promise<RabbitMq> | undefined
+let worlds = 0
+
+export const rabbitMqEngine: EngineUnderTest = {
+  name: 'amqp',
+  create: async () => new RabbitMqHarness(await (shared ??= RabbitMq.start())),
+}
+
+/** Ends the server of the run. */
+export async function stopRabbitMq(): Promise<void> {
+  const server = await shared
+  shared = undefined
+  await server?.close()
+}
+
+const heartbeatSeconds = 1
+
+class RabbitMqHarness implements Harness {
+  readonly #server: RabbitMq
+  readonly #name = `world-${(worlds += 1)}`
+  readonly #vhosts = new Set<string>()
+  readonly #proxies = new Map<Driver, Proxy>()
+  readonly #clock = stepClock()
+  readonly network: NetworkHooks
+
+  constructor(server: RabbitMq) {
+    this.#server = server
+    this.network = {
+      heartbeatMs: heartbeatSeconds * 1_000,
+      freeze: async (driver) => this.#proxy(driver).freeze(),
+      cut: async (driver) => this.#proxy(driver).cut(),
+      heal: async (driver) => this.#proxy(driver).heal(),
+      loseTopology: async () => {
+        for (const vhost of this.#vhosts) {
+          await this.#server.deleteVhost(vhost)
+          await this.#addVhost(vhost)
+        }
+      },
+      revoke: () => this.#server.deleteUser(this.#name),
+      connectSkewed: async (skewMs) => {
+        await this.#clock.step(skewMs)
+        return this.connect()
+      },
+    }
+  }
+
+  async connect(options: ConnectOptions = {}): Promise<Driver> {
+    const vhost = this.#vhostOf(options)
+    if (!this.#vhosts.has(vhost)) {
+      this.#vhosts.add(vhost)
+      await this.#addVhost(vhost)
+    }
+    const proxy = await Proxy.start({ port: this.#server.port })
+    const { port } = proxy
+    const driver = amqpDriver(
+      `amqp://${this.#name}:secret@127.0.0.1:${port}/${vhost}?heartbeat=${heartbeatSeconds}`,
+    )
+    this.#proxies.set(driver, proxy)
+    return driver
+  }
+
+  async restart(): Promise<void> {
+    await this.#server.restartQuickly()
+  }
+
+  async crash(): Promise<void> {
+    await this.#server.kill()
+    await this.#server.boot()
+  }
+
+  async kill(driver: Driver): Promise<void> {
+    this.#proxy(driver).cut()
+  }
+
+  /** RabbitMQ blocks publishers for want of memory as it does for want of disk. */
+  async diskFull(full: boolean): Promise<void> {
+    await this.#server.memoryAlarm(full)
+  }
+
+  async queueNames(options: ConnectOptions = {}): Promise<readonly string[]> {
+    const names = await this.#server.queueNames(this.#vhostOf(options))
+    return names.filter((name) => !name.startsWith('millrace.delay.'))
+  }
+
+  async dispose(): Promise<void> {
+    this.#clock.restore()
+    for (const proxy of this.#proxies.values()) await proxy.close()
+    for (const vhost of this.#vhosts) await this.#server.deleteVhost(vhost)
+    await this.#server.deleteUser(this.#name).catch(() => undefined)
+  }
+
+  #vhostOf({ namespace }: ConnectOptions): string {
+    return namespace === undefined ? this.#name : `${this.#name}.${namespace}`
+  }
+
+  async #addVhost(vhost: string): Promise<void> {
+    await this.#server.addVhost(vhost)
+    await this.#server.addUser({ name: this.#name, password: 'secret', vhost })
+  }
+
+  #proxy(driver: Driver): Proxy {
+    const proxy = this.#proxies.get(driver)
+    if (proxy === undefined) throw new Error('this harness did not make that driver')
+    return proxy
+  }
+}
