@@ -186,7 +186,7 @@ function delayedKind(table: FieldTable): RoutingKind {
   const type = Object.hasOwn(table, 'x-delayed-type') ? table['x-delayed-type'] : undefined
   const kind = routingKinds.find((known) => known === type)
   if (kind !== undefined) return kind
-  if (typeof type === 'string') throw failed(`invalid exchange type '${type}'`)
+  if (typeof type === 'string') throw failed(`unknown exchange type '${type}'`)
   throw failed("Invalid argument, 'x-delayed-type' must be an existing exchange type")
 }
 

@@ -263,7 +263,7 @@ describe('what is refused', () => {
       })
     }
     for (const type of ['nothing', 'x-delayed-message']) {
-      assert.throws(() => declare(client, type), { message: `invalid exchange type '${type}'` })
+      assert.throws(() => declare(client, type), { message: `unknown exchange type '${type}'` })
     }
     assert.equal(
       codeOf(() => client.session.declareExchange({ name: 'x', kind: 'x-delayed-message' })),
