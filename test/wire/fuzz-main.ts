@@ -3,6 +3,8 @@
  * fails names it too. Says at the end how much memory the process has gained.
  */
 import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { fuzz } from './fuzz.ts'
 
 const { values } = parseArgs({
@@ -29,7 +31,11 @@ console.log(
   `${refused} streams refused, ${events} methods and contents read, ${gainedMb.toFixed(1)} MB gained`,
 )
 
+/** After a collection of garbage. */
 function memoryBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }

@@ -1,14 +1,13 @@
 /**
- * Mutated streams for the codec: sound frames with bytes changed, cut out, doubled and put in, lengths blown up and frames
- * shuffled. Whatever comes, the reader gives the same in one chunk as in many, throws nothing but ProtocolError, and holds
- * no more memory than arrived. One seed gives one run.
+ * Reads mutated streams. Whatever comes, the reader gives the same in one chunk as in many, throws nothing but ProtocolError,
+ * and holds no more memory than arrived. One seed gives one run.
  */
 import assert from 'node:assert/strict'
-import { FrameWriter, ProtocolError, encodeProperties, protocolHeader } from '../../src/wire/index.ts'
+import { ProtocolError } from '../../src/wire/index.ts'
 import { Random } from '../std/random.ts'
+import { frameCorpus, mutatedStream } from './mutations.ts'
 import { record } from './recorder.ts'
 import type { Recording } from './recorder.ts'
-import { sampleFrames } from './samples.ts'
 
 export interface FuzzResult {
   readonly rounds: number
@@ -18,17 +17,14 @@ export interface FuzzResult {
   readonly events: number
 }
 
-/** The widest values of each length that frames, strings and tables announce. */
-const lengths = [0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff]
-
 /** Throws an AssertionError with seed and round where the codec breaks a rule. */
 export function fuzz(seed: number, rounds: number): FuzzResult {
   const random = new Random(seed)
-  const corpus = corpusOf(random)
+  const corpus = frameCorpus(random)
   let refused = 0
   let events = 0
   for (let round = 0; round < rounds; round += 1) {
-    const stream = mutate(corpus, random)
+    const stream = mutatedStream(corpus, random)
     try {
       const whole = check(stream, random)
       events += whole.events.length
@@ -39,57 +35,6 @@ export function fuzz(seed: number, rounds: number): FuzzResult {
     }
   }
   return { rounds, refused, events }
-}
-
-/** Short frames foremost, since most rounds should get beyond the first. */
-function corpusOf(random: Random): Buffer[] {
-  const frames = [...sampleFrames(random), ...sampleFrames(random)].filter((frame) => frame.length < 1500)
-  const writer = new FrameWriter({ frameMaxBytes: 131_072 })
-  for (const body of ['', 'x'.repeat(16), 'y'.repeat(1024), 'z'.repeat(5000)]) {
-    const publish = {
-      type: 'basic.publish',
-      exchange: '',
-      routingKey: 'q',
-      mandatory: true,
-      immediate: false,
-    } as const
-    writer.content(1, publish, encodeProperties({ deliveryMode: 2, headers: { a: [1, { b: null }] } }), body)
-    frames.push(Buffer.concat(writer.take()))
-    writer.ack(1, 1, true)
-    writer.heartbeat()
-    frames.push(Buffer.concat(writer.take()))
-  }
-  return frames
-}
-
-function mutate(corpus: readonly Buffer[], random: Random): Buffer {
-  const frames = [protocolHeader]
-  for (let count = 1 + random.below(4); count > 0; count -= 1) frames.push(random.pick(corpus))
-  let stream: Buffer = Buffer.concat(frames)
-  for (let changes = random.below(4); changes > 0; changes -= 1) stream = change(stream, random)
-  return stream
-}
-
-function change(stream: Buffer, random: Random): Buffer {
-  const at = random.below(stream.length)
-  const end = Math.min(stream.length, at + 1 + random.below(16))
-  switch (random.below(6)) {
-    case 0:
-      stream[at] = random.below(256)
-      return stream
-    case 1:
-      stream[at] = (stream[at] as number) ^ (1 << random.below(8))
-      return stream
-    case 2:
-      return Buffer.concat([stream.subarray(0, at), stream.subarray(end)])
-    case 3:
-      return Buffer.concat([stream.subarray(0, end), stream.subarray(at)])
-    case 4:
-      if (at + 4 <= stream.length) stream.writeUInt32BE(random.pick(lengths), at)
-      return stream
-    default:
-      return stream.subarray(0, at + 1)
-  }
 }
 
 function check(stream: Buffer, random: Random): Recording {
