@@ -71,7 +71,7 @@ export class ChannelPublish {
     if (channel.session.vhost.exchanges.get(exchange)?.kind === 'topic') {
       channel.access.checkTopic('write', exchange, routingKey)
     }
-    if (terms.needsLook) this.#look(terms)
+    if (terms.needsLook) this.#look(terms, exchange)
     const propertyBytes = terms.replyTo === replyToName ? this.#withAddress(terms) : terms.propertyBytes
     const message = Message.ofBytes(exchange, routingKey, propertyBytes, body)
     if (exchange === '' && isReplyAddress(routingKey)) channel.publishReply(message, mandatory)
@@ -79,8 +79,11 @@ export class ChannelPublish {
   }
 
   /** What most messages do not have. */
-  #look(terms: PublishTerms): void {
-    const { account } = this.#channel.access
+  #look(terms: PublishTerms, exchange: string): void {
+    const { access, session } = this.#channel
+    const { account } = access
+    // Of several things wrong, the exchange comes first: the engine refuses an internal one.
+    if (session.vhost.exchange(exchange).internal) return
     if (terms.userId !== '' && terms.userId !== account.name && !account.impersonator) {
       throw preconditionFailed(
         `user_id property set to '${terms.userId}' but authenticated user was '${account.name}'`,

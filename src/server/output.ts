@@ -53,8 +53,6 @@ export class Output {
   #full: boolean
   #flooded: boolean
   #closed: boolean
-  /** Something but heartbeats was written since `takeActivity`. */
-  #active: boolean
   /** Writes that are done; it changes while the peer reads. */
   #writes: number
 
@@ -74,7 +72,6 @@ export class Output {
     this.#full = false
     this.#flooded = false
     this.#closed = false
-    this.#active = false
     this.#writes = 0
     socket.on('drain', () => this.#drained())
   }
@@ -96,7 +93,6 @@ export class Output {
 
   /** To be called after frames were given to the writer. */
   touch(): void {
-    this.#active = true
     this.#schedule()
     if (!this.#full && this.writer.bytes + this.#socketBytes > this.#fullBytes) {
       this.#full = true
@@ -107,13 +103,6 @@ export class Output {
   heartbeat(): void {
     this.writer.heartbeat()
     this.#schedule()
-  }
-
-  /** Whether something but heartbeats was written since the last time this was asked. */
-  takeActivity(): boolean {
-    const active = this.#active
-    this.#active = false
-    return active
   }
 
   /** Gives the socket what was gathered. */

@@ -10,6 +10,7 @@
  *
  * Tables are checked to their depths, so that whoever decodes them later finds no surprise.
  */
+import { isUtf8 } from 'node:buffer'
 import { maximumFieldDepth } from '../model/field-table.ts'
 import { propertyFlag } from '../model/properties.ts'
 
@@ -86,7 +87,22 @@ const letterC = 0x43
 const overrun = 0x1_0000_0000
 
 function passText(buffer: Buffer, at: number, end: number): number {
-  return at < end ? at + 1 + buffer[at]! : overrun
+  if (at >= end) return overrun
+  const length = buffer[at]!
+  return length > safeTextBytes && !isText(buffer, at + 1, at + 1 + length) ? overrun : at + 1 + length
+}
+
+/**
+ * Bytes that are no UTF-8 are passed on as they are, but whoever makes text of them and writes that again (a dead letter's
+ * headers) gets up to three bytes for one: longer ones are refused, for a short string has 255.
+ */
+const safeTextBytes = 85
+
+function isText(buffer: Buffer, start: number, end: number): boolean {
+  for (let index = start; index < end && index < buffer.length; index += 1) {
+    if (buffer[index]! > 127) return isUtf8(buffer.subarray(start, end))
+  }
+  return true
 }
 
 function passTable(places: PropertyPlaces, buffer: Buffer, at: number, end: number): number {
@@ -94,9 +110,8 @@ function passTable(places: PropertyPlaces, buffer: Buffer, at: number, end: numb
   if (tableEnd === overrun) return overrun
   let field = at + 4
   while (field < tableEnd) {
-    const length = buffer[field]!
-    if (isCopies(buffer, field, length)) places.hasCopies = true
-    field = passValue(buffer, field + 1 + length, tableEnd, 1)
+    if (isCopies(buffer, field, buffer[field]!)) places.hasCopies = true
+    field = passValue(buffer, passText(buffer, field, tableEnd), tableEnd, 1)
   }
   return field === tableEnd ? tableEnd : overrun
 }
@@ -149,7 +164,7 @@ function passNested(buffer: Buffer, at: number, end: number, depth: number, name
   if (innerEnd === overrun || depth > maximumFieldDepth) return overrun
   let field = at + 4
   while (field < innerEnd) {
-    if (named) field += 1 + buffer[field]!
+    if (named) field = passText(buffer, field, innerEnd)
     field = passValue(buffer, field, innerEnd, depth)
   }
   return field === innerEnd ? innerEnd : overrun

@@ -89,8 +89,14 @@ function termsOf(
     userId: places.userId === -1 ? '' : textAt(buffer, places.userId),
     replyTo: places.replyTo === -1 ? '' : textAt(buffer, places.replyTo),
     replyToAt: places.replyTo - start,
-    refusal: ttlMs instanceof MillraceError ? ttlMs : undefined,
+    refusal: ttlMs instanceof MillraceError ? ttlMs : wrongDeliveryMode(buffer, places.deliveryMode),
   })
+}
+
+function wrongDeliveryMode(buffer: Buffer, at: number): MillraceError | undefined {
+  const mode = at === -1 ? 1 : buffer[at]!
+  if (mode === 1 || mode === 2) return undefined
+  return new MillraceError('PRECONDITION_FAILED', `invalid message: {delivery_mode_unknown,${mode}}`)
 }
 
 /** RabbitMQ takes a whole number of milliseconds, and says in Erlang's words what else it was. */
