@@ -48,8 +48,8 @@ export class Consumer {
   hasCredit(): boolean {
     const session = this.session
     if (this.cancelled || !session.flowing) return false
-    if (this.noAck) return true
-    if (this.prefetch !== 0 && this.unacked >= this.prefetch) return false
+    if (!this.noAck && this.prefetch !== 0 && this.unacked >= this.prefetch) return false
+    // The limit of the channel as a whole stops those too that do not count towards it, as in RabbitMQ.
     if (session.consumerUnacked < session.creditLimit) return true
     session.outOfCredit = true
     return false

@@ -11,7 +11,8 @@ export function refuses(queue: Queue, bodyBytes: number): boolean {
   const excessBytes = queue.readyBytes + bodyBytes - queue.maxLengthBytes
   if (excess <= 0 && excessBytes <= 0) return false
   const credit = pendingCredit(queue)
-  if (credit > queue.readyMessages) return false
+  // RabbitMQ asks before it hands over: what alone is too much is refused though a consumer waits for it.
+  if (credit >= queue.readyMessages) return queue.maxLength === 0 || bodyBytes > queue.maxLengthBytes
   return excessBytes > 0 || excess > credit
 }
 

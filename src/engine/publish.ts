@@ -106,7 +106,7 @@ export function publish(
 export function giveBack(kernel: Kernel, sink: SessionSink, message: Message): void {
   kernel.insideSink = true
   try {
-    sink.returned(message, noRoute, 'NO_ROUTE')
+    sink.returned(withoutBlindCopies(message), noRoute, 'NO_ROUTE')
   } finally {
     kernel.insideSink = false
   }
@@ -193,7 +193,7 @@ function publishRouted(
   const first = targets[0]!
   // What is held back is routed later, by its blind copies too.
   const isHeld = targets.length === 1 && first.holdsFor !== undefined
-  const stored = keys !== undefined && keys.length > 1 && !isHeld ? withoutBlindCopies(message) : message
+  const stored = keys !== undefined && !isHeld ? withoutBlindCopies(message) : message
   if (targets.length === 1 && isPlain(first, extras)) {
     return publishPlain(kernel, first, stored, extras, nowMs)
   }

@@ -1,4 +1,5 @@
 /** The routing keys of a message: its own, and those in its headers CC and BCC (https://www.rabbitmq.com/docs/sender-selected). */
+import { typeName } from '../model/argument-reader.ts'
 import { MillraceError } from '../model/errors.ts'
 import { isFieldArray } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
@@ -16,7 +17,7 @@ export function routingKeysOf(message: Message): readonly string[] {
 }
 
 /**
- * Throws PRECONDITION_FAILED where CC or BCC is no array of text, or there are more than `limit` keys in them, and
+ * Throws PRECONDITION_FAILED where CC or BCC is no array, or there are more than `limit` keys in them, and
  * HEADERS_TOO_LARGE where the message could not be passed on without BCC.
  */
 export function checkRoutingKeys(message: Message, limit: number): void {
@@ -50,7 +51,9 @@ function addKeys(headers: FieldTable, name: 'CC' | 'BCC', keys: string[]): void 
 function checkKeys(headers: FieldTable, name: 'CC' | 'BCC'): number {
   if (!Object.hasOwn(headers, name)) return 0
   const value = headers[name]
-  if (value !== undefined && isFieldArray(value) && value.every((key) => typeof key === 'string'))
-    return value.length
-  throw new MillraceError('PRECONDITION_FAILED', `the header '${name}' must be an array of routing keys`)
+  if (value !== undefined && isFieldArray(value)) return value.length
+  throw new MillraceError(
+    'PRECONDITION_FAILED',
+    `invalid message: {unacceptable_type_in_header,"${name}",${typeName(value ?? null)}}`,
+  )
 }

@@ -69,10 +69,12 @@ export class SessionTopology {
   }
 
   bindExchange(terms: BindExchange): void {
+    this.#checkBindable(terms.source, terms.destination)
     topology.bind(this.#kernel, this.#vhost, this.#exchangeTerms(terms))
   }
 
   unbindExchange(terms: BindExchange): void {
+    checkNotDefault(terms.source, terms.destination)
     if (!this.#vhost.exchanges.has(stripLineBreaks(terms.destination))) return
     topology.unbind(this.#kernel, this.#vhost, this.#exchangeTerms(terms))
   }
@@ -86,7 +88,8 @@ export class SessionTopology {
   }
 
   checkQueue(name: string, nowMs: number): QueueDeclared {
-    const queue = this.queue(name)
+    const queue = this.#vhost.queue(stripLineBreaks(name))
+    this.#checkAccess(queue)
     topology.touch(this.#kernel, queue, nowMs)
     return this.#declared(queue)
   }
@@ -99,11 +102,17 @@ export class SessionTopology {
   }
 
   bindQueue(terms: BindQueue): void {
+    this.#checkBindable(terms.exchange, this.#queueName(terms.queue))
     topology.bind(this.#kernel, this.#vhost, this.#queueTerms(terms))
   }
 
   unbindQueue(terms: BindQueue): void {
-    if (!this.#vhost.queues.has(this.#queueName(terms.queue))) return
+    const name = this.#queueName(terms.queue)
+    checkNotDefault(terms.exchange, name)
+    const queue = this.#vhost.queues.get(name)
+    const source = this.#vhost.exchanges.get(stripLineBreaks(terms.exchange))
+    // Whose queue it is matters only where there is something to unbind.
+    if (queue === undefined || source === undefined || !queue.sources.has(source)) return
     topology.unbind(this.#kernel, this.#vhost, this.#queueTerms(terms))
   }
 
@@ -134,9 +143,15 @@ export class SessionTopology {
     const stripped = stripLineBreaks(name)
     if (stripped !== '') return stripped
     if (this.#lastQueueName === '') {
-      throw new MillraceError('NOT_FOUND', `no previously declared queue in vhost '${this.#vhost.name}'`)
+      throw new MillraceError('NOT_FOUND', 'no previously declared queue')
     }
     return this.#lastQueueName
+  }
+
+  /** Of several things wrong with a binding, RabbitMQ tells of the source first. */
+  #checkBindable(source: string, destination: string): void {
+    checkNotDefault(source, destination)
+    this.#vhost.exchange(stripLineBreaks(source))
   }
 
   #checkAccess(queue: Queue): void {
@@ -164,4 +179,8 @@ export class SessionTopology {
       arguments: terms.arguments ?? emptyFieldTable,
     }
   }
+}
+
+function checkNotDefault(source: string, destination: string): void {
+  if (stripLineBreaks(source) === '' || stripLineBreaks(destination) === '') throw defaultExchangeRefused()
 }

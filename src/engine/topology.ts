@@ -71,7 +71,7 @@ export function declareExchange(kernel: Kernel, vhost: VirtualHost, wanted: Decl
     arguments: wanted.arguments ?? emptyFieldTable,
   }
   if (!kinds.includes(kind)) {
-    throw new MillraceError('PRECONDITION_FAILED', `invalid exchange type '${kind}'`)
+    throw new MillraceError('PRECONDITION_FAILED', `unknown exchange type '${kind}'`)
   }
   if (name === '') throw defaultExchangeRefused()
   const resource = describeResource('exchange', { name, vhost: vhost.name })
@@ -172,7 +172,8 @@ export function declareQueue(
   nowMs: number,
 ): Queue {
   const name = wanted.name
-  const durable = wanted.durable ?? false
+  // What ends with its connection is never durable, and may say so or not.
+  const durable = (wanted.durable ?? false) && wanted.exclusive !== true
   const autoDelete = wanted.autoDelete ?? false
   const table = wanted.arguments ?? emptyFieldTable
   const ownerConnectionId = wanted.exclusive === true ? wanted.connectionId : 0

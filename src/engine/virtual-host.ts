@@ -166,7 +166,8 @@ export class VirtualHost {
     if (routes.size > before || exchange.alternate === undefined) return
     if (before > 1 && this.#matchesAnything(exchange, message, keys)) return
     const alternate = this.exchanges.get(exchange.alternate)
-    if (alternate !== undefined) routes.add(alternate)
+    // The default exchange has no bindings of its own to find queues by; RabbitMQ drops the message there.
+    if (alternate !== undefined && !alternate.isDefault) routes.add(alternate)
   }
 
   #match(

@@ -183,7 +183,7 @@ export function declareExchange(dice: Dice, theme: Theme, exchange: string = any
     method: {
       type: 'exchange.declare',
       exchange,
-      exchangeType: dice.chance(0.03)
+      exchangeType: dice.chance(0.005)
         ? dice.pick(['bogus', '', 'x-bogus'])
         : dice.pick(['fanout', 'direct', 'topic', 'headers']),
       passive: dice.chance(0.05),

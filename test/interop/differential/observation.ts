@@ -130,6 +130,10 @@ function withoutTimes(properties: TypedProperties): TypedProperties {
   return { ...properties, headers: { ...properties.headers, 'x-death': timeless } }
 }
 
+/** Of an integer in arguments only its value is kept here, so errors cannot say how wide it was. */
+const numberTypes =
+  /(expected integer, got |unacceptable_type,|invalid type '|field type |unacceptable_type_in_header,[^,]+,)(?:byte|unsignedbyte|short|unsignedshort|signedint|unsignedint|long)\b/g
+
 /** Replaces the names that a server made up by their number, and the sequence's own prefix. */
 export class Names {
   readonly #prefix: string
@@ -163,7 +167,7 @@ export class Names {
       if (short === undefined) this.#seen.set(name, (short = `${kind}#${this.#seen.size}`))
       return short
     })
-    return JSON.parse(known) as T
+    return JSON.parse(known.replaceAll(numberTypes, '$1integer')) as T
   }
 }
 
