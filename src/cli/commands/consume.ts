@@ -118,7 +118,10 @@ class Consumption {
     // The first look is soon, for what was there is here by then.
     for (let waitMs = 0; ; waitMs = pollMs) {
       if (await Promise.race([come, delay(waitMs)])) return
-      if (await this.#exhausted(untilMs)) return this.#messages.close()
+      if (!(await this.#exhausted(untilMs))) continue
+      // It may have come while we asked: then nothing is ready because we hold it.
+      if (await Promise.race([come, delay(0)])) return
+      return this.#messages.close()
     }
   }
 
