@@ -11,7 +11,7 @@ import type { StoreLimits } from '../../src/store/limits.ts'
 import { SimulatedDisk } from './disk.ts'
 import { Random } from '../std/random.ts'
 import { Oracle } from './oracle.ts'
-import { families, Traffic } from './traffic.ts'
+import { families, later, Traffic } from './traffic.ts'
 import { settled, Turns } from './turns.ts'
 
 export interface SimulationOptions {
@@ -118,6 +118,7 @@ class Simulation {
     this.#driver = driver
     await driver.open()
     await this.#traffic.begin(driver)
+    declareLater(broker)
   }
 
   /** Killed: what was not synced is lost, torn or kept, as drawn; then started again. */
@@ -161,8 +162,23 @@ class Simulation {
     else if (draw < 0.988) {
       this.#fill(false)
       await this.#restart()
-    }
+    } else if (draw < 0.993) this.#changePolicy()
     await settled()
+  }
+
+  /** One that limits nothing as far as the oracle can tell, and sends every message the long way round. */
+  #changePolicy(): void {
+    const broker = this.#broker as Broker
+    if (broker.state !== 'open') return
+    const { policies, vhosts } = broker.engine
+    const [vhost] = vhosts.keys()
+    const which = { vhost: vhost!, name: 'wide', operator: this.#below(2) === 0 }
+    if (this.#below(3) === 0) policies.delete(which, broker.nowMs())
+    else {
+      const definition = { 'max-length': 1_000_000 + this.#below(10), 'message-ttl': 1_000_000_000 }
+      policies.set({ ...which, pattern: '^copy', applyTo: 'queues', priority: 0, definition }, broker.nowMs())
+    }
+    broker.wake()
   }
 
   // --- the end -----------------------------------------------------------------------------------------------------
@@ -182,7 +198,8 @@ class Simulation {
       while (this.#disk.step()) await settled()
       await settled()
       const stats = await this.#stepUntil(Promise.all(queues.map((name) => driver.stats(name))))
-      if (stats.every(({ ready, unacked = 0, delayed = 0 }) => ready + unacked + delayed === 0)) break
+      const isEmpty = stats.every(({ ready, unacked = 0, delayed = 0 }) => ready + unacked + delayed === 0)
+      if (isEmpty && heldBack(this.#broker as Broker) === 0) break
     }
     this.#broker?.invariants()
     await this.#stepUntil(driver.close())
@@ -214,6 +231,26 @@ class Simulation {
   #below(limit: number): number {
     return this.#random.below(limit)
   }
+}
+
+/** An exchange that holds back what clients send to it, in front of the one that copies. */
+function declareLater(broker: Broker): void {
+  const [vhost] = broker.engine.vhosts.keys()
+  const sink = { deliver() {}, cancelled() {}, returned() {} }
+  const session = broker.engine.openSession({ vhost: vhost!, connectionId: broker.newConnectionId(), sink })
+  session.declareExchange({
+    name: later,
+    kind: 'x-delayed-message',
+    durable: true,
+    arguments: { 'x-delayed-type': 'fanout' },
+  })
+  session.bindExchange({ source: later, destination: 'events', routingKey: '' })
+  session.close(broker.nowMs())
+}
+
+function heldBack(broker: Broker): number {
+  const [vhost] = broker.engine.vhosts.values()
+  return vhost?.exchange(later).holding?.delayed.length ?? 0
 }
 
 /** The store is told that its writes are safe when they are not. */

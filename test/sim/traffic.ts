@@ -10,6 +10,9 @@ import type { Turns } from './turns.ts'
 export const families = ['plain', 'levels', 'copy.a', 'copy.b'] as const
 const maxPriority = 3
 
+/** The exchange of type x-delayed-message. */
+export const later = 'later'
+
 interface Held {
   readonly delivery: Delivery
   readonly copy: Copy
@@ -175,9 +178,10 @@ export class Traffic {
         ? ['', 'plain', ['plain']]
         : target < 0.75
           ? ['', 'levels', ['levels']]
-          : ['events', '', ['copy.a', 'copy.b']]
+          : [this.#below(2) === 0 ? 'events' : later, '', ['copy.a', 'copy.b']]
     const priority = this.#below(5)
-    const dueAtMs = delayMs === 0 ? 0 : this.#now() + delayMs
+    const heldMs = exchange === later && this.#below(4) > 0 ? 1 + this.#below(100) : 0
+    const dueAtMs = delayMs + heldMs === 0 ? 0 : this.#now() + delayMs + heldMs
     for (const family of into) {
       const lane = family === 'levels' ? Math.min(priority, maxPriority) : 0
       copies.push(this.#oracle.published(family, id, { dueAtMs, key, lane }))
@@ -185,7 +189,12 @@ export class Traffic {
     batch.push({
       exchange: exchange,
       routingKey: routingKey,
-      properties: { messageId: id, deliveryMode: 2, priority },
+      properties: {
+        messageId: id,
+        deliveryMode: 2,
+        priority,
+        ...(heldMs > 0 && { headers: { 'x-delay': heldMs } }),
+      },
       body: id.repeat(1 + this.#below(20)),
       ...(delayMs > 0 && { delayMs }),
       ...(key !== '' && { key }),
