@@ -3,6 +3,7 @@
  *
  *   MILLRACE_INTEROP=rabbitmq node scripts/test.mjs interop
  */
+import { connect } from 'amqplib'
 import { RabbitMq } from '../servers/rabbitmq.ts'
 
 export interface TestBroker extends AsyncDisposable {
@@ -43,17 +44,36 @@ async function millrace({ memoryBytes }: TestBrokerOptions): Promise<TestBroker>
   const limits = memoryBytes === undefined ? {} : { memoryBytes }
   const running = await startBroker({ port: 0, engine: { limits } })
   const { port, broker } = running
+  const url = (vhost = '/'): string => `amqp://guest:guest@127.0.0.1:${port}/${encodeURIComponent(vhost)}`
   return {
     product: 'Millrace',
     port,
-    url: (vhost = '/') => `amqp://guest:guest@127.0.0.1:${port}/${encodeURIComponent(vhost)}`,
+    url,
     addVhost(name) {
       broker.ensureVhost(name)
       const everything = { configure: '.*', write: '.*', read: '.*' }
       broker.engine.access.grant({ user: 'guest', vhost: name, ...everything })
       return broker.whenDurable()
     },
-    block: () => Promise.reject(new Error('not yet')),
+    block: (on) => (on ? fill(url(), memoryBytes ?? 0) : empty(url())),
     [Symbol.asyncDispose]: () => running.close(),
   }
+}
+
+const fillerQueue = 'filler'
+
+/** As many bytes as the broker may hold. */
+async function fill(url: string, bytes: number): Promise<void> {
+  const connection = await connect(url)
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue(fillerQueue)
+  channel.sendToQueue(fillerQueue, Buffer.alloc(bytes))
+  await channel.waitForConfirms()
+  await connection.close()
+}
+
+async function empty(url: string): Promise<void> {
+  const connection = await connect(url)
+  await (await connection.createChannel()).purgeQueue(fillerQueue)
+  await connection.close()
 }

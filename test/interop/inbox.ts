@@ -14,8 +14,7 @@ export class Inbox<T> {
   }
 
   next(): Promise<T> {
-    const item = this.#items.shift()
-    if (item !== undefined) return Promise.resolve(item)
+    if (this.#items.length > 0) return Promise.resolve(this.#items.shift() as T)
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 

@@ -9,11 +9,7 @@ import type { Delivered, Incoming, Peer, PeerKind, Properties, QueueState, Retur
 
 export const pikaPeer: PeerKind = {
   name: 'pika',
-  async connect(url) {
-    const peer = new PikaPeer(url)
-    await peer.opened()
-    return peer
-  },
+  connect: (url) => PikaPeer.open(url),
 }
 
 interface Text {
@@ -39,6 +35,8 @@ type Line =
   | { readonly event: 'cancelled'; readonly tag: string }
   | { readonly event: 'returned'; readonly message: Text; readonly replyCode: number }
   | { readonly event: 'blocked'; readonly reason: string }
+  | { readonly event: 'open' }
+  | { readonly event: 'failed'; readonly error: string }
 
 class PikaError extends Error {
   readonly code: number | undefined
@@ -48,28 +46,33 @@ class PikaError extends Error {
   }
 }
 
-class PikaPeer implements Peer {
+export class PikaPeer implements Peer {
   readonly returned = new Inbox<Returned>()
   readonly blocked = new Inbox<string>()
   readonly #child: ChildProcessByStdio<Writable, Readable, null>
   readonly #exited: Promise<unknown>
   readonly #answers = new Map<number, (line: Answer) => void>()
   readonly #consumers = new Map<string, { deliveries: Inbox<Delivered>; cancelled: Inbox<void> }>()
+  readonly #opening = new Inbox<string | undefined>()
   #lastId = 0
 
-  constructor(url: string) {
+  /** @throws what pika says of a connection that did not come about */
+  static async open(url: string): Promise<PikaPeer> {
+    const peer = new PikaPeer(url)
+    const error = await peer.#opening.next()
+    if (error !== undefined) throw new PikaError(error, undefined)
+    return peer
+  }
+
+  private constructor(url: string) {
     this.#child = spawnPython('peer.py', url)
     this.#child.stdin.on('error', () => undefined)
     this.#exited = once(this.#child, 'exit')
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#take(JSON.parse(line)))
     this.#child.on('exit', () => {
+      this.#opening.push('the Python program ended')
       for (const [id, answer] of this.#answers) answer({ id, error: 'the Python program ended' })
     })
-  }
-
-  /** It answers once it is connected. */
-  async opened(): Promise<void> {
-    await this.#do('nothing', {})
   }
 
   async declareQueue(queue: string, setting = {}): Promise<QueueState> {
@@ -158,6 +161,10 @@ class PikaPeer implements Peer {
         return this.returned.push({ ...incoming(line.message), replyCode: line.replyCode })
       case 'blocked':
         return this.blocked.push(line.reason)
+      case 'open':
+        return this.#opening.push(undefined)
+      case 'failed':
+        return this.#opening.push(line.error)
     }
   }
 

@@ -36,10 +36,16 @@ export const rabbitmqClientPeer: PeerKind = {
     const connection = new Connection(url)
     const returned = new Inbox<Returned>()
     const blocked = new Inbox<string>()
-    connection.on('error', () => undefined)
+    const failed = new Promise<never>((_resolve, reject) => connection.on('error', reject))
     connection.on('connection.blocked', (reason) => blocked.push(reason))
     connection.on('connection.unblocked', () => blocked.push(''))
-    const channel = await connection.acquire({ emitErrorsFromChannel: true })
+    // It would try again for ever.
+    const channel = await Promise.race([connection.acquire({ emitErrorsFromChannel: true }), failed]).catch(
+      (error: unknown) => {
+        connection.unsafeDestroy()
+        throw error
+      },
+    )
     channel.on('error', () => undefined)
     channel.on('basic.return', (message) => {
       returned.push({ ...incoming(message), replyCode: replyCodes[message.replyCode] ?? message.replyCode })

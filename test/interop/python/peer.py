@@ -30,7 +30,8 @@ PROPERTIES = {
 
 
 def say(message):
-    sys.stdout.write(json.dumps(message) + "\n")
+    # Times and the like, which JSON has not, as text.
+    sys.stdout.write(json.dumps(message, default=str) + "\n")
     sys.stdout.flush()
 
 
@@ -82,9 +83,6 @@ class Peer:
             say({"id": command["id"], "ok": getattr(self, command["do"])(command)})
         except pika.exceptions.AMQPError as error:
             say({"id": command["id"], "error": repr(error), "code": getattr(error, "reply_code", None)})
-
-    def nothing(self, command):
-        pass
 
     def declareQueue(self, command):
         setting = command["setting"]
@@ -157,4 +155,10 @@ class Peer:
         sys.exit()
 
 
-Peer(sys.argv[1]).run()
+try:
+    peer = Peer(sys.argv[1])
+except pika.exceptions.AMQPError as error:
+    say({"event": "failed", "error": repr(error)})
+    sys.exit(1)
+say({"event": "open"})
+peer.run()
