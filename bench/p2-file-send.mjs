@@ -32,16 +32,8 @@ export default {
     },
 
     async 'SQLite WAL FULL'({ options, folder }) {
-      const { default: Database } = await import('better-sqlite3')
-      const database = new Database(join(folder, 'bench.db'))
-      database.pragma('journal_mode = WAL')
-      database.pragma('synchronous = FULL')
-      database.exec('CREATE TABLE message (id INTEGER PRIMARY KEY, body BLOB NOT NULL)')
-      const insert = database.prepare('INSERT INTO message (body) VALUES (?)')
-      const body = Buffer.alloc(options.bytes, 'x')
-      const insertBatch = database.transaction(() => {
-        for (let lane = 0; lane < options.lanes; lane++) insert.run(body)
-      })
+      const { openSqlite } = await import('./peers/sqlite.mjs')
+      const { database, insertBatch } = await openSqlite(folder, options)
       const rate = await rateOf(options.messages, options.warmup, async (count) => {
         for (let sent = 0; sent < count; sent += options.lanes) insertBatch()
       })

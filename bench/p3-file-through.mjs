@@ -1,5 +1,4 @@
 /** P3: `file:` from send to ack in one process, against brokers and against SQLite used as a queue. */
-import { join } from 'node:path'
 import { connectMillrace, millraceThrough, payload, rateOf } from './load.mjs'
 
 export default {
@@ -29,19 +28,11 @@ export default {
 
     /** A thousand inserted in one transaction, a thousand taken in the next: no promise, handler or ack of its own. */
     async 'SQLite insert + take'({ options, folder }) {
-      const { default: Database } = await import('better-sqlite3')
-      const database = new Database(join(folder, 'bench.db'))
-      database.pragma('journal_mode = WAL')
-      database.pragma('synchronous = FULL')
-      database.exec('CREATE TABLE message (id INTEGER PRIMARY KEY, body BLOB NOT NULL)')
-      const insert = database.prepare('INSERT INTO message (body) VALUES (?)')
+      const { openSqlite } = await import('./peers/sqlite.mjs')
+      const { database, insertBatch } = await openSqlite(folder, options)
       const take = database.prepare(
         'DELETE FROM message WHERE id IN (SELECT id FROM message ORDER BY id LIMIT ?) RETURNING body',
       )
-      const body = Buffer.alloc(options.bytes, 'x')
-      const insertBatch = database.transaction(() => {
-        for (let lane = 0; lane < options.lanes; lane++) insert.run(body)
-      })
       const rate = await rateOf(options.messages, options.warmup, async (count) => {
         for (let taken = 0; taken < count;) {
           insertBatch()
