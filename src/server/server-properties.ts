@@ -1,8 +1,8 @@
 /**
  * What connection.start says of this server.
  *
- * `product` and `version` are what clients branch on, so they name the broker whose behaviour we keep: see docs/amqp.md,
- * "Who we say we are". Programs that want to know whom they really talk to read `millrace`, which no RabbitMQ has.
+ * `product` and `version` are what clients branch on, so they name the broker whose behaviour we keep: see
+ * docs/server-properties.md. Programs that want to know whom they really talk to read `millrace`, which no RabbitMQ has.
  */
 import type { FieldTable } from '../model/field-value.ts'
 
