@@ -35,7 +35,7 @@ function pack() {
     for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'README.md', 'LICENSE']) {
       if (!paths.includes(path)) throw new Error(`the package lacks ${path}`)
     }
-    const stray = paths.filter((path) => /^(src|test|bench|examples|scripts)\//.test(path))
+    const stray = paths.filter((path) => /^(src|test|bench|scripts)\//.test(path))
     if (stray.length > 0) throw new Error(`the package holds ${stray.join(', ')}`)
     return join(folder, packed.filename)
   })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { describe, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -92,13 +92,19 @@ describe('documents', () => {
     }
   })
 
-  test('links within the repository lead somewhere', async () => {
+  test('links within the repository lead somewhere, and that is in the package too', async () => {
+    const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { files: string[] }
+    // npm takes READMEs by itself.
+    const isPacked = (path: string): boolean =>
+      path.startsWith('README') || manifest.files.some((name) => path === name || path.startsWith(`${name}/`))
     for (const document of await documents()) {
       const markdown = await readFile(join(root, document), 'utf8')
       for (const [, target = ''] of markdown.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
         if (/^https?:/.test(target)) continue
         const path = new URL(target, `file://${join(root, document)}`)
         await assert.doesNotReject(readFile(path), `${document} links to ${target}`)
+        const packed = relative(root, fileURLToPath(path))
+        assert(isPacked(packed), `${document} links to ${target}, which is not packed`)
       }
     }
   })
