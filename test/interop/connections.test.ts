@@ -168,7 +168,10 @@ describe('a broker short of memory', () => {
 
 /** pika waits for the confirm and hears nothing meanwhile, so another one tells us that the alarm is on. */
 async function waitForBlock(publisher: Peer, kind: PeerKind): Promise<void> {
-  if (kind !== pikaPeer) return void assert.match(await publisher.blocked.next(), /./)
+  if (kind !== pikaPeer) {
+    assert.match(await publisher.blocked.next(), /./)
+    return
+  }
   await using other = await amqplibPeer.connect(broker.url())
   other.publish({ exchange: 'amq.fanout', routingKey: '', body: 'x' }).catch(() => undefined)
   assert.match(await other.blocked.next(), /./)
