@@ -137,7 +137,7 @@ export function checkPublish(
 ): void {
   if (exchange.internal) throw internalRefused(exchange)
   if (extras.hasHeaders) checkRoutingKeys(message, kernel.limits.routingKeysPerMessage)
-  if (exchange.holding !== undefined && extras.hasHeaders) checkDelay(message, kernel.limits.delayMs)
+  if (exchange.holding !== undefined) checkDelay(message, kernel.limits.delayMs)
   if (extras.delayMs !== 0) {
     checkRange('the delay', extras.delayMs, kernel.limits.delayMs)
   }

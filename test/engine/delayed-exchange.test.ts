@@ -278,6 +278,11 @@ describe('what is refused', () => {
         codeOf(() => send(client, 'm', delay)),
         'PRECONDITION_FAILED',
       )
+      // Who publishes need not have looked for copies.
+      assert.equal(
+        codeOf(() => send(client, 'm', delay, { hasHeaders: false })),
+        'PRECONDITION_FAILED',
+      )
     }
     assert.deepEqual(client.drain('q'), [])
   })
