@@ -213,7 +213,7 @@ export interface Delivery {
 export type Outcome =
   | { readonly type: 'ack' }
   /** Back into this queue after the delay, attempt + 1. */
-  | { readonly type: 'retry'; readonly delayMs: number; readonly error?: string }
+  | { readonly type: 'retry'; readonly delayMs: number }
   /** Back into this queue, attempt unchanged; to its original position where there is no delay and the engine can. */
   | { readonly type: 'release'; readonly delayMs?: number }
   /** To the queue's dead-letter exchange, or dropped where it has none. */

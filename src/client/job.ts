@@ -94,11 +94,10 @@ export class Job<Data = unknown> {
   }
 
   /** Back into the queue after the delay (default none), attempt + 1. */
-  retry(options: { delay?: Duration; error?: string } & WaitOptions = {}): Promise<boolean> {
-    checkOptions('job.retry', options, { delay: isDuration, error: isText, ...waitChecks })
+  retry(options: { delay?: Duration } & WaitOptions = {}): Promise<boolean> {
+    checkOptions('job.retry', options, { delay: isDuration, ...waitChecks })
     const delayMs = options.delay === undefined ? 0 : durationMs(options.delay, 'job.retry: delay')
-    const error = options.error !== undefined && { error: options.error }
-    return unlessAborted(options.signal, () => this.settle({ type: 'retry', delayMs, ...error }))
+    return unlessAborted(options.signal, () => this.settle({ type: 'retry', delayMs }))
   }
 
   /** Back into the queue, attempt unchanged; to its original place where there is no delay. */
@@ -108,10 +107,14 @@ export class Job<Data = unknown> {
     return unlessAborted(options.signal, () => this.settle({ type: 'release', delayMs }))
   }
 
-  /** To the dead-letter queue, or dropped where the queue has none. */
-  dead(reason = 'rejected', options: WaitOptions = {}): Promise<boolean> {
-    checkOptions('job.dead', { ...options, reason }, { reason: isText, ...waitChecks })
-    return unlessAborted(options.signal, () => this.settle({ type: 'dead', reason }))
+  /**
+   * To the dead-letter queue, or dropped where the queue has none. The reason and the error stand in the dead letter's headers
+   * `x-millrace-reason` and `x-millrace-error`.
+   */
+  dead(reason = 'rejected', options: { error?: string } & WaitOptions = {}): Promise<boolean> {
+    checkOptions('job.dead', { ...options, reason }, { reason: isText, error: isText, ...waitChecks })
+    const error = options.error !== undefined && { error: options.error }
+    return unlessAborted(options.signal, () => this.settle({ type: 'dead', reason, ...error }))
   }
 
   /** Keeps the lease for so long, where the engine has leases. */

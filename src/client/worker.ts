@@ -339,7 +339,7 @@ export class Worker<Data = unknown> implements Closable {
       delayMs = 1_000
     }
     this.#events.emit('failed', job, error)
-    if (await job.settle({ type: 'retry', delayMs, error: error.message })) {
+    if (await job.settle({ type: 'retry', delayMs })) {
       this.#events.emit('retrying', job, error, delayMs)
     }
   }

@@ -129,7 +129,7 @@ async function killedRetrying(trial: Trial): Promise<void> {
     const inbox = await Inbox.open(trial, driver, 'q')
     const deliveries = await inbox.take(bodies.length)
     for (const [index, delivery] of deliveries.entries()) {
-      const settling = delivery.settle({ type: 'retry', delayMs: index % 3 === 0 ? 20 : 0, error: 'again' })
+      const settling = delivery.settle({ type: 'retry', delayMs: index % 3 === 0 ? 20 : 0 })
       settling.catch(() => undefined)
     }
     for (const _ of range(waitTurns)) await new Promise((resolve) => setImmediate(resolve))

@@ -154,7 +154,7 @@ async function delayedSurvives(trial: Trial): Promise<void> {
   await fill(driver, 'q', 'retried')
   const first = await Inbox.open(trial, driver, 'q', { prefetch: 1 })
   const startMs = trial.now()
-  assert.equal(await (await first.next()).settle({ type: 'retry', delayMs: 300, error: 'again' }), true)
+  assert.equal(await (await first.next()).settle({ type: 'retry', delayMs: 300 }), true)
   await store(driver, to('q', 'soon', { delayMs: 400 }), to('q', 'far', { delayMs: 3_600_000 }))
   await trial.restart()
   const again = await trial.connect()

@@ -33,7 +33,7 @@ async function statisticsReconcile(trial: Trial): Promise<void> {
   assert.equal((await driver.stats('q')).consumers, 1)
   await inbox.consumer.cancel()
   for (const delivery of taken.slice(0, 3)) await delivery.settle({ type: 'ack' })
-  await at(taken, 3).settle({ type: 'retry', delayMs: 60_000, error: 'later' })
+  await at(taken, 3).settle({ type: 'retry', delayMs: 60_000 })
   await at(taken, 4).settle({ type: 'dead', reason: 'poison' })
   await at(taken, 5).settle({ type: 'release' })
   await at(taken, 6).settle({ type: 'retry', delayMs: 0 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/index.ts'
-import type { Client } from '../../src/index.ts'
+import type { Client, Job } from '../../src/index.ts'
 
 async function withMemory(run: (mq: Client) => Promise<void>): Promise<void> {
   const mq = await connect('memory:')
@@ -289,4 +289,18 @@ test('sendMany gives each message an id and a dedupe key of its own, and refuses
     assert.equal(new Set(none.map(({ id }) => id)).size, 2)
     const wrong = queue.sendMany([{ n: 6 }], { id: () => '' })
     await assert.rejects(wrong, { code: 'INVALID_OPTION' })
+  }))
+
+test('a job given up by hand says why and with which error; a retry takes no reason, since none is kept', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    await queue.send(1)
+    const messages = queue.consume()
+    const job = (await messages.next()).value as Job
+    assert.throws(() => job.retry({ error: 'lost' } as never), { code: 'INVALID_OPTION' })
+    assert.throws(() => job.dead('poison', { error: 7 } as never), { code: 'INVALID_OPTION' })
+    assert.equal(await job.dead('no such address', { error: '550 unknown user' }), true)
+    const [letter] = await queue.dead.browse()
+    assert.equal(letter?.headers['x-millrace-reason'], 'no such address')
+    assert.equal(letter?.headers['x-millrace-error'], '550 unknown user')
   }))
