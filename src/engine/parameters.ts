@@ -1,7 +1,10 @@
 /** What is kept for others and means nothing here: parameters, and what operators say of virtual hosts. */
+import { MillraceError } from '../model/errors.ts'
 import type { ParameterFacts, Setting, VhostFacts } from '../model/setting.ts'
 import type { Kernel } from './kernel.ts'
 import { tooMany, unknownVhost } from './refusals.ts'
+
+const queueTypes: readonly string[] = ['', 'classic', 'quorum']
 
 type Named = Pick<ParameterFacts, 'vhost' | 'component' | 'name'>
 
@@ -50,10 +53,14 @@ export class Parameters {
     return this.#vhosts.get(name)
   }
 
-  /** Throws NOT_FOUND. */
+  /** Throws NOT_FOUND, INVALID_ARGUMENT (type of queue). */
   describeVhost(facts: VhostFacts): void {
     this.#kernel.enter()
     if (!this.#kernel.vhosts.has(facts.vhost)) throw unknownVhost(facts.vhost)
+    if (!queueTypes.includes(facts.defaultQueueType)) {
+      const message = `Unsupported default queue type '${facts.defaultQueueType}'; classic and quorum are there`
+      throw new MillraceError('INVALID_ARGUMENT', message)
+    }
     const { vhost, description, tags, defaultQueueType } = facts
     this.restoreVhost(facts)
     this.#kernel.journal.defined({ type: 'vhost.described', vhost, description, tags, defaultQueueType })

@@ -6,6 +6,7 @@ import { MillraceError } from '../model/errors.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { stripLineBreaks } from '../model/names.ts'
+import { withDefaultQueueType } from './default-queue-type.ts'
 import type { Kernel } from './kernel.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
@@ -83,7 +84,8 @@ export class SessionTopology {
     const given = stripLineBreaks(wanted.name)
     const serverNamed = given === ''
     const name = serverNamed ? this.#newQueueName() : given
-    const settled = { ...wanted, name, connectionId: this.#connectionId, serverNamed }
+    const table = withDefaultQueueType(this.#kernel, this.#vhost.name, { ...wanted, name: given })
+    const settled = { ...wanted, name, arguments: table, connectionId: this.#connectionId, serverNamed }
     return this.#declared(topology.declareQueue(this.#kernel, this.#vhost, settled, nowMs))
   }
 

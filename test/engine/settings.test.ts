@@ -176,6 +176,31 @@ describe('parameters', () => {
     )
   })
 
+  test('a virtual host may give a type to queues that are declared without one', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const describe = (defaultQueueType: string) =>
+      bench.engine.parameters.describeVhost({ vhost: '/', description: '', tags: [], defaultQueueType })
+    const typeOf = (name: string) => bench.engine.vhost('/').queue(name).settings.type
+    describe('quorum')
+    client.queue('q')
+    client.queue('q')
+    client.queue('own', { 'x-queue-type': 'classic' })
+    client.queue('transient', {}, { durable: false })
+    client.queue('fleeting', {}, { autoDelete: true })
+    const { name } = client.session.declareQueue({ name: '', durable: true }, bench.nowMs)
+    client.session.declareQueue({ name: 'mine', durable: true, exclusive: true }, bench.nowMs)
+    assert.equal(typeOf('q'), 'quorum')
+    for (const other of ['own', 'transient', 'fleeting', 'mine', name]) assert.equal(typeOf(other), 'classic')
+    describe('classic')
+    client.queue('plain')
+    assert.equal(typeOf('plain'), 'classic')
+    assert.equal(
+      codeOf(() => describe('stream')),
+      'INVALID_ARGUMENT',
+    )
+  })
+
   test('a virtual host is described once it is there', () => {
     const { engine } = create()
     const facts = { vhost: 'x', description: 'd', tags: [], defaultQueueType: '' }
