@@ -29,9 +29,12 @@ export interface ConnectOptions {
  * - `memory:` the engine in this process, of this connection alone; `memory:name` shared by all of this process
  * - `file:./data` a crash-safe log in that folder, made where it is missing; `?sync=group` (default: every `send` waits
  *   for its fsync), `?sync=100ms` (fsync at that interval) or `?sync=os` (left to the operating system)
+ * - `amqp://user:password@host:5672/vhost` RabbitMQ, `amqps://` with TLS; needs the package `amqplib`; settings and limits are
+ *   in docs/rabbitmq.md
  *
  * @throws ValidationError INVALID_URL, UNKNOWN_SCHEME; StoreError DIRECTORY_LOCKED, DIRECTORY_UNUSABLE, FORMAT_TOO_NEW;
- *   ConflictError where this process has the folder open with another `sync`
+ *   ConflictError where this process has the folder open with another `sync`; MillraceError UNREACHABLE, ACCESS_REFUSED,
+ *   NOT_ALLOWED (no such virtual host), MISSING_PACKAGE
  */
 export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<Client> {
   checkOptions('connect', options, { namespace: isShortString, signal: isSignal })
@@ -60,10 +63,15 @@ async function createDriver(url: string | URL, options: ConnectOptions): Promise
       const { fileDriver } = await import('./drivers/file.ts')
       return fileDriver(text, settings)
     }
+    case 'amqp':
+    case 'amqps': {
+      const { amqpDriver } = await import('./drivers/amqp/amqp.ts')
+      return amqpDriver(text, settings)
+    }
     default:
       throw new ValidationError(
         'UNKNOWN_SCHEME',
-        `Millrace has no engine for '${scheme}:'; this version has 'memory:' and 'file:./data'`,
+        `Millrace has no engine for '${scheme}:'; this version has 'memory:', 'file:./data' and 'amqp://host'`,
       )
   }
 }

@@ -67,6 +67,19 @@ test('every folder imports only what the table of ARCHITECTURE.md allows', () =>
   assert.deepEqual(wrong, [])
 })
 
+test('a driver of a network engine knows the port and no broker', () => {
+  const may = ['client/driver.ts', 'drivers/in-process-abort.ts']
+  const wrong: string[] = []
+  for (const { path, text } of files) {
+    if (!/^drivers\/[^/]+\//.test(path)) continue
+    for (const target of imports(path, text)) {
+      if (may.includes(target) || dirname(target) === dirname(path)) continue
+      if (!['model', 'std'].includes(room(target))) wrong.push(`${path} imports ${target}`)
+    }
+  }
+  assert.deepEqual(wrong, [])
+})
+
 test('no import goes round in a circle', () => {
   const graph = new Map(files.map(({ path, text }) => [path, imports(path, withoutTypes(text))]))
   const state = new Map<string, 'open' | 'done'>()

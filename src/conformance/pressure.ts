@@ -142,7 +142,7 @@ async function work(trial: Trial, driver: Driver, ms: number): Promise<number> {
     const batch = range(200).map((index) => to('q', `${index}`, index % 20 === 0 ? { delayMs: 5 } : {}))
     await driver.publish(batch)
     await trial.eventually('the round is done', () => settled === batch.length)
-    await driver.purge('dead', 'all')
+    await driver.purge('dead')
     await trial.release(connection)
     handled += batch.length
   }

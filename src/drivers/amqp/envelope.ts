@@ -32,6 +32,8 @@ export const wireHeader = {
   /** Where it was published to, before it was sent to its queue alone. */
   exchange: 'x-millrace-exchange',
   routingKey: 'x-millrace-routing-key',
+  /** When it was published, in ms, where the publisher uses AMQP's timestamp for something else. */
+  publishedAt: 'x-millrace-published-at',
   /** The time to live that a message lost on its way through a delay. */
   expiration: 'x-millrace-expiration',
   /** The history of deaths, put aside so that the server does not take a delay for a circle of dead letters. */
@@ -72,6 +74,7 @@ export function toWire(outgoing: Outgoing, maximumBodyBytes: number, nowMs: numb
   if (properties.headers !== undefined) assertHeaders(properties)
   const { headers, expiration, ...rest } = properties
   const expires = ttlMs === undefined ? expiration : String(wholeMs(ttlMs, 'ttlMs'))
+  const table = properties.timestamp === undefined ? headers : { ...headers, [wireHeader.publishedAt]: nowMs }
   return {
     exchange: outgoing.exchange,
     routingKey: outgoing.routingKey,
@@ -82,7 +85,7 @@ export function toWire(outgoing: Outgoing, maximumBodyBytes: number, nowMs: numb
       deliveryMode: properties.deliveryMode ?? 2,
       timestamp: properties.timestamp ?? Math.floor(nowMs / 1_000),
       ...(expires !== undefined && { expiration: expires }),
-      ...(headers !== undefined && { headers: wireHeaders(headers) }),
+      ...(table !== undefined && { headers: wireHeaders(table) }),
     },
   }
 }
@@ -121,9 +124,11 @@ export class ReceivedMessage implements Received {
     return (this.#properties ??= propertiesOf(this.#incoming))
   }
 
-  /** As the publisher's clock had it, in whole seconds; the time of receipt where it does not say. */
+  /** As the publisher's clock had it, mostly in whole seconds; the time of receipt where it does not say. */
   get publishedAtMs(): number {
     const { timestamp } = this.#incoming.properties
+    const publishedAt = headersOf(this.#incoming)?.[wireHeader.publishedAt]
+    if (typeof publishedAt === 'number') return publishedAt
     return typeof timestamp === 'number' ? timestamp * 1_000 : Date.now()
   }
 }
@@ -173,9 +178,10 @@ export function moved(incoming: Incoming, routingKey: string): Wire {
 /** Headers of a message that goes through a delay: with where it was published to, and without its deaths. */
 export function heldBack(wire: Wire): WireTable {
   const headers: WireTable = {
-    ...(wire.fields.headers as WireTable | undefined),
     [wireHeader.exchange]: wire.exchange,
     [wireHeader.routingKey]: wire.routingKey,
+    // One that comes back knows better.
+    ...(wire.fields.headers as WireTable | undefined),
   }
   putDeathsAside(headers)
   return headers
@@ -234,7 +240,7 @@ function propertiesOf(incoming: Incoming): Properties {
 }
 
 /** Told by other means. */
-const hiddenHeaders = [wireHeader.attempt, wireHeader.exchange, wireHeader.routingKey, wireHeader.expiration]
+const hiddenHeaders = Object.values(wireHeader)
 
 function textHeader(incoming: Incoming, name: string): string | undefined {
   const value = headersOf(incoming)?.[name]
