@@ -47,6 +47,19 @@ test('406: a delivery that is not acknowledged for too long', async (t) => {
   assert.equal(got.redelivered, true)
 })
 
+test('406: a queue may say itself what is too long', async (t) => {
+  const server = await serve(t, { limits: { consumerTimeoutMs: 6000, heartbeatSeconds: 1 } })
+  const client = await server.open({ heartbeat: 1 })
+  const timer = setInterval(() => client.sendFrame(8, 0, Buffer.alloc(0)), 400)
+  t.after(() => clearInterval(timer))
+  const table = { 'x-consumer-timeout': 100 }
+  await client.call(1, { type: 'queue.declare', queue: 'q', arguments: table }, 'queue.declare-ok')
+  client.publish(1, { routingKey: 'q' }, {}, 'slow')
+  await client.call(1, { type: 'basic.get', queue: 'q' }, 'basic.get-ok')
+  const closed = await client.expect(1, 'channel.close')
+  assert.match(closed.replyText, /Timeout value used: 100 ms/)
+})
+
 test('a close that is not answered ends all the same', async (t) => {
   const server = await serve(t, { limits: { closeTimeoutMs: 1 } })
   const client = await server.open({ answersClose: false })
