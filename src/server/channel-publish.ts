@@ -21,12 +21,15 @@ export class ChannelPublish {
   readonly #termsReader = new PublishTermsReader()
   #terms: PublishTerms | undefined
   readonly #messageBytes: number
+  /** Of a body that has come in part. */
+  #heldBytes: number
 
   constructor(channel: Channel, limits: { messageBytes: number }) {
     this.#channel = channel
     this.#messageBytes = limits.messageBytes
     this.#content = new ContentReader({ maximumBodyBytes: limits.messageBytes })
     this.#terms = undefined
+    this.#heldBytes = 0
   }
 
   /** Throws where the content of the message before is not complete. */
@@ -47,7 +50,19 @@ export class ChannelPublish {
   }
 
   body(buffer: Buffer, start: number, end: number, restBytes: number): void {
-    if (this.#content.payload(buffer, start, end, restBytes)) this.#publish()
+    if (this.#content.payload(buffer, start, end, restBytes)) {
+      if (this.#heldBytes > 0) this.release()
+      this.#publish()
+    } else if (!this.#content.isTooLarge) {
+      this.#heldBytes += end - start
+      this.#channel.connection.server.partial.hold(end - start)
+    }
+  }
+
+  /** The body that has come in part is complete, or will never be. */
+  release(): void {
+    this.#channel.connection.server.partial.release(this.#heldBytes)
+    this.#heldBytes = 0
   }
 
   /** In RabbitMQ's order of checks. */

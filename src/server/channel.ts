@@ -255,6 +255,7 @@ export class Channel {
   /** Its connection ends: nothing is told, and the engine is told by the connection. */
   abandon(): void {
     this.#state = 'closed'
+    this.#publish?.release()
     this.#publish = undefined
     if (this.replyAddress !== undefined) this.connection.server.replyAddresses.remove(this.replyAddress)
   }
@@ -268,6 +269,7 @@ export class Channel {
 
   #release(state: 'closing' | 'closed'): void {
     this.#state = state
+    this.#publish?.release()
     this.#publish = undefined
     if (this.replyAddress !== undefined) this.connection.server.replyAddresses.remove(this.replyAddress)
     this.replyConsumerTag = undefined

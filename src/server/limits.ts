@@ -8,6 +8,8 @@ export interface ServerLimits {
   readonly frameBytes: number
   /** Largest message body in bytes; 406 as in RabbitMQ. */
   readonly messageBytes: number
+  /** Bytes of bodies that have come in part, over all connections; 506 for who sends more. */
+  readonly partialBytes: number
   /** Seconds between heartbeats, offered in connection.tune; 0 for none. */
   readonly heartbeatSeconds: number
   /** From the first byte to connection.open-ok; then the socket is closed. */
@@ -33,6 +35,7 @@ export const defaultServerLimits: ServerLimits = Object.freeze({
   channels: 2047,
   frameBytes: 131_072,
   messageBytes: 128 * 1024 * 1024,
+  partialBytes: 1024 * 1024 * 1024,
   heartbeatSeconds: 60,
   handshakeTimeoutMs: 10_000,
   closeTimeoutMs: 5_000,

@@ -37,7 +37,10 @@ export class Listener {
   static async open(server: Server, options: ListenOptions): Promise<Listener> {
     const { tls, proxyProtocol = false, backlog = defaultBacklog } = options
     const settings = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
-    const net = tls === undefined ? createServer(settings) : createTlsServer({ ...settings, ...tls })
+    const { connections, handshakeTimeoutMs: handshakeTimeout } = server.limits
+    const net =
+      tls === undefined ? createServer(settings) : createTlsServer({ handshakeTimeout, ...settings, ...tls })
+    net.maxConnections = connections
     const listener = new Listener(net)
     net.on('connection', (socket: Socket) => listener.#hold(socket))
     net.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
@@ -73,7 +76,11 @@ export class Listener {
     return (this.#closed ??= Promise.resolve(void this.#net.close()))
   }
 
-  /** A socket that never gets through TLS is not known to the server, and ends here. */
+  /** Ends what is left: sockets that never got through TLS or to a PROXY header are not known to the server. */
+  destroy(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
   #hold(socket: Socket): void {
     socket.on('error', () => undefined)
     this.#sockets.add(socket)

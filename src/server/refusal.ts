@@ -30,13 +30,21 @@ export function refusalOf(error: unknown, methodId: number): Refusal {
       replyCode: error.replyCode,
       replyText: replyText(error.replyCode, error.message),
       scope: error.scope,
-      methodId: error instanceof ProtocolError && error.methodId !== 0 ? error.methodId : methodId,
+      methodId: methodIdOf(error, methodId),
       unexpected: error.code === 'INTERNAL',
     }
   }
   const replyCode = replyCodes.INTERNAL_ERROR
   const text = replyText(replyCode, 'the broker failed; its log says how')
   return { replyCode, replyText: text, scope: 'connection', methodId, unexpected: true }
+}
+
+/** Of a frame that is out of order or no frame only the codec knows whether there was a method. */
+function methodIdOf(error: MillraceError, methodId: number): number {
+  if (!(error instanceof ProtocolError)) return methodId
+  const { replyCode } = error
+  const known = replyCode === replyCodes.UNEXPECTED_FRAME || replyCode === replyCodes.FRAME_ERROR
+  return known || error.methodId !== 0 ? error.methodId : methodId
 }
 
 /** `NOT_FOUND - no queue 'q' in vhost '/'` */

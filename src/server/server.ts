@@ -18,6 +18,7 @@ import type { Listener } from './listener.ts'
 import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
 import { Flusher } from './output.ts'
+import { PartialContents } from './partial-contents.ts'
 import { serverProperties } from './server-properties.ts'
 import { TimerWheel } from './timer-wheel.ts'
 
@@ -43,6 +44,7 @@ export class Server {
   readonly replyAddresses = new ReplyAddresses()
   readonly flusher = new Flusher()
   readonly wheel: TimerWheel
+  readonly partial: PartialContents
   readonly #connections = new Set<Connection>()
   /** Publishers that wait for the gate. */
   readonly #blocked = new Set<Connection>()
@@ -57,6 +59,7 @@ export class Server {
     this.log = options.log ?? silentLog
     this.properties = serverProperties({ version: options.version, clusterName: 'millrace' })
     this.confirms = new Confirms(options.broker)
+    this.partial = new PartialContents(this.limits.partialBytes)
     this.wheel = new TimerWheel(tickMs, () => options.broker.nowMs())
     options.broker.events.on('unblocked', () => this.#unblock())
     options.broker.events.on('failed', (error) => this.#failed(error))
@@ -111,6 +114,7 @@ export class Server {
       connection.close({ replyCode: replyCodes.CONNECTION_FORCED, text })
     if (this.#connections.size > 0) await this.#gone()
     for (const connection of this.#connections) connection.destroy()
+    for (const listener of this.#listeners) listener.destroy()
     this.wheel.close()
   }
 

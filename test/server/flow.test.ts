@@ -92,3 +92,29 @@ test('who does not want to hear of it is not told', async (t) => {
     client.received.every(({ type }) => type !== 'connection.blocked' && type !== 'connection.unblocked'),
   )
 })
+
+test('506: more of bodies that never end than there is room for; others go on', async (t) => {
+  const server = await serve(t, { limits: { partialBytes: 500_000 } })
+  const other = await server.open()
+  const client = await server.open()
+  const { partial } = server.broker.server
+  for (let channel = 1; channel <= 10; channel += 1) {
+    if (channel > 1) client.send(channel, { type: 'channel.open' })
+    client.send(channel, { type: 'basic.publish', exchange: '', routingKey: 'q' })
+    const header = Buffer.alloc(14)
+    header.writeUInt16BE(60, 0)
+    header.writeUInt32BE(1_000_000, 8)
+    client.sendFrame(2, channel, header)
+    client.sendFrame(3, channel, Buffer.alloc(60_000))
+  }
+  const closed = await client.expect(0, 'connection.close')
+  assert.equal(closed.replyCode, 506)
+  await client.ended()
+  await until(() => partial.bytes === 0)
+  await other.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  const body = Buffer.alloc(400_000, 'x')
+  other.publish(1, { routingKey: 'q' }, {}, body)
+  const got = await other.call(1, { type: 'basic.get', queue: 'q', noAck: true }, 'basic.get-ok')
+  assert.equal(got.body?.length, body.length)
+  assert.equal(partial.bytes, 0)
+})

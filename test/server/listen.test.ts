@@ -121,3 +121,14 @@ test('a host that others reach is refused while guest is the only user', async (
   assert.equal(broker.host, '0.0.0.0')
   await (await connect(broker.url)).close()
 })
+
+test('a client that never gets through TLS ends with the broker', async (t) => {
+  const { issue } = certificates(t)
+  const broker = await startBroker({ port: 0, tls: issue('localhost') })
+  const socket = connectSocket(broker.port, '127.0.0.1')
+  await new Promise((resolve) => socket.once('connect', resolve))
+  const ended = new Promise((resolve) => socket.once('close', resolve))
+  socket.on('error', () => undefined)
+  await broker.close()
+  await ended
+})
