@@ -76,6 +76,11 @@ class RabbitMqHarness implements Harness {
       `amqp://${this.#name}:secret@127.0.0.1:${port}/${vhost}?heartbeat=${heartbeatSeconds}`,
     )
     this.#proxies.set(driver, proxy)
+    const close = driver.close.bind(driver)
+    driver.close = async (settings) => {
+      await close(settings)
+      await proxy.close()
+    }
     return driver
   }
 

@@ -5,6 +5,7 @@
  * amqplib reads every 64-bit integer as a number, so one beyond 2^53 would come back rounded: its digits go along in
  * a header of their own.
  */
+import { ValidationError } from '../../model/errors.ts'
 import type { FieldTable, FieldValue } from '../../model/field-value.ts'
 import { isFieldArray } from '../../model/field-value.ts'
 
@@ -13,7 +14,10 @@ export const integersHeader = 'x-millrace-integers'
 
 export type WireTable = Record<string, unknown>
 
-/** Headers as amqplib takes them; the table itself where there is nothing to change. */
+/**
+ * Headers as amqplib takes them; the table itself where there is nothing to change.
+ * @throws ValidationError INVALID_ARGUMENT
+ */
 export function wireHeaders(headers: FieldTable): WireTable {
   if (isPlain(headers)) return headers
   const large: Record<string, string> = {}
@@ -48,8 +52,11 @@ function wireTable(
 ): WireTable {
   const result: WireTable = {}
   for (const [name, value] of Object.entries(table)) result[name] = wireValue(value, [...path, name], large)
-  // An own field of this name would be taken for a type.
-  return Object.hasOwn(result, '!') ? (Object.create(result) as WireTable) : result
+  if (path.length === 0 || !Object.hasOwn(result, '!')) return result
+  throw new ValidationError(
+    'INVALID_ARGUMENT',
+    "a table among the headers has a field named '!', which amqplib takes for a type; name it otherwise",
+  )
 }
 
 function wireValue(
