@@ -50,7 +50,7 @@ export interface BrokerOptions {
   readonly newName: () => string
 }
 
-export interface BrokerEvents extends Record<string, unknown[]> {
+interface BrokerEvents extends Record<string, unknown[]> {
   /** Publishers wait, and why. */
   blocked: [reason: string]
   unblocked: []

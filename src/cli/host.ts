@@ -16,7 +16,7 @@ export interface SharedOptions {
   readonly debug?: boolean
 }
 
-export interface ConnectedOptions {
+interface ConnectedOptions {
   /** A data folder that is missing is made; else it is an error, for it is most likely a typing mistake. */
   readonly create?: boolean
 }

@@ -4,7 +4,7 @@ import { MillraceError } from '../model/errors.ts'
 import { UsageError, messageOf } from './exit-code.ts'
 import type { Terminal } from './terminal.ts'
 
-export interface InputOptions {
+interface InputOptions {
   /** Text as it is, not JSON. */
   readonly text: boolean
   /** Each line is a message of its own. */

@@ -1,7 +1,7 @@
 /** Rows as aligned columns: text to the left, figures to the right; on a terminal, each on one line. */
 import type { Terminal } from './terminal.ts'
 
-export type Cell = string | number
+type Cell = string | number
 
 /** For a figure that the engine cannot tell. */
 export const unknownFigure = '–'

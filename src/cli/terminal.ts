@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline/promises'
 import type { Readable, Writable } from 'node:stream'
 import { styleText } from 'node:util'
 
-export interface TerminalSetup {
+interface TerminalSetup {
   readonly input: Readable & { readonly isTTY?: boolean }
   readonly output: Writable & { readonly isTTY?: boolean; readonly columns?: number }
   readonly errors: Writable & { readonly isTTY?: boolean; readonly columns?: number }
@@ -22,7 +22,7 @@ export class OutputClosed extends Error {
   }
 }
 
-export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
 export class Terminal {
   readonly input: Readable

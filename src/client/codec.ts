@@ -8,7 +8,7 @@ import { ValidationError } from '../model/errors.ts'
 import type { Received } from './driver.ts'
 
 export const jsonType = 'application/json'
-export const bytesType = 'application/octet-stream'
+const bytesType = 'application/octet-stream'
 
 /** @throws ValidationError UNSERIALIZABLE for what JSON cannot hold: undefined, functions, BigInt, cycles */
 export function encodeBody(data: unknown): Body {
@@ -50,7 +50,7 @@ export function decodeBody(message: Received): unknown {
 }
 
 /** A body as text; bytes that are not UTF-8 become replacement characters. */
-export function bodyText(body: Body): string {
+function bodyText(body: Body): string {
   return typeof body === 'string' ? body : asBuffer(body).toString('utf8')
 }
 

@@ -20,7 +20,7 @@ export interface ConsumeSettings {
   readonly signal?: AbortSignal
 }
 
-export interface MessagesSetup<Data> {
+interface MessagesSetup<Data> {
   readonly driver: Driver
   readonly queue: string
   readonly schema: StandardSchema<unknown, Data> | undefined

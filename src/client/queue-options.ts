@@ -69,7 +69,7 @@ export const queueChecks: Readonly<Record<string, Check>> = {
   declare: isBoolean,
 }
 
-export const deadSuffix = '.dead'
+const deadSuffix = '.dead'
 
 /** The dead-letter queue of a queue, or undefined. A dead-letter queue has none unless it is asked for. */
 export function deadLetterOf(name: string, options: DeclarationOptions): string | undefined {

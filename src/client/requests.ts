@@ -20,7 +20,7 @@ import type { Handler, WorkOptions } from './work-options.ts'
 import { Worker } from './worker.ts'
 
 /** On a reply: the handler failed, the body is its message. */
-export const errorHeader = 'x-millrace-error'
+const errorHeader = 'x-millrace-error'
 
 /**
  * What a request holds where its replier does not say: no schema stands between the two, and `mq.reply('math.add', (msg) =>

@@ -42,7 +42,7 @@ export interface WorkerEvents<Data> {
 }
 
 /** How a worker is made; by `Queue.work`, a subscription or a replier. */
-export interface WorkerSetup<Data> {
+interface WorkerSetup<Data> {
   readonly driver: Driver
   readonly queue: string
   readonly handler: Handler<Data>

@@ -9,7 +9,7 @@ import type { Capabilities, Driver } from '../client/driver.ts'
 import { UnsupportedError } from '../model/errors.ts'
 import type { ConnectOptions, EngineUnderTest, Harness, NetworkHooks, Outcome } from './engine.ts'
 
-export interface TrialLimits {
+interface TrialLimits {
   readonly soakMs: number
   readonly patienceMs: number
   readonly timeoutMs: number

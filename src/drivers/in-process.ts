@@ -37,7 +37,7 @@ export interface Lease {
   release(): Promise<void>
 }
 
-export interface InProcessOptions {
+interface InProcessOptions {
   readonly name: 'memory' | 'file'
   readonly namespace?: string | undefined
   readonly acquire: () => Promise<Lease>

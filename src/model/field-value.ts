@@ -36,7 +36,7 @@ export function equalFieldValues(a: FieldValue, b: FieldValue): boolean {
 }
 
 /** Whether two tables hold the same fields, in whatever order. */
-export function equalFieldTables(a: FieldTable, b: FieldTable): boolean {
+function equalFieldTables(a: FieldTable, b: FieldTable): boolean {
   const names = Object.keys(a)
   if (names.length !== Object.keys(b).length) return false
   return names.every((name) => Object.hasOwn(b, name) && equalFieldValues(a[name]!, b[name]!))

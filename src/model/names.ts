@@ -5,10 +5,10 @@
 import { ValidationError } from './errors.ts'
 
 /** Bytes of UTF-8 in a name or routing key. */
-export const maximumNameBytes = 255
+const maximumNameBytes = 255
 
 /** Names of the broker's own begin with this. */
-export const reservedPrefix = 'amq.'
+const reservedPrefix = 'amq.'
 
 /** Line breaks, and halves of a character that UTF-8 cannot hold. */
 const unfitForNames = /[\r\n]|\p{Surrogate}/u

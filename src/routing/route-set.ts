@@ -8,7 +8,7 @@
 import { assert } from '../std/assert.ts'
 
 /** What a binding can lead to: a queue or an exchange. */
-export interface Routable {
+interface Routable {
   /** The number of the last route that reached it; 0 before the first. Only a RouteSet touches it. */
   routeMark: number
 }

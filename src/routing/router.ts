@@ -19,7 +19,7 @@ export type { Binding } from './binding.ts'
 export type { RoutedMessage, Routes } from './matcher.ts'
 
 /** Where a binding leads, and when. */
-export interface BindingTerms<Destination> {
+interface BindingTerms<Destination> {
   readonly destination: Destination
   readonly routingKey: string
   /** For a headers exchange: `x-match` and the headers. */

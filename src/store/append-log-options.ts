@@ -22,7 +22,7 @@ export interface AppendLogOptions {
   readonly events: AppendLogEvents
 }
 
-export interface AppendLogEvents {
+interface AppendLogEvents {
   /** Batches up to this one are stored. */
   done(through: number): void
   /** There may be background work: a purge is on record, a file was sealed, or nothing in it is live any more. */

@@ -23,7 +23,7 @@ export interface CheckpointFile {
   readonly live: LiveBits
 }
 
-export interface CheckpointCounters {
+interface CheckpointCounters {
   readonly nextSeq: number
   readonly nextQueueId: number
 }

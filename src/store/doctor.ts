@@ -26,16 +26,16 @@ import { ScratchDisk } from './scratch-disk.ts'
 import { Store } from './store.ts'
 
 /** `error`: something is lost. `warning`: damage that loses nothing. `note`: normal after a crash. */
-export type Severity = 'error' | 'warning' | 'note'
+type Severity = 'error' | 'warning' | 'note'
 
-export interface Problem {
+interface Problem {
   readonly severity: Severity
   /** The file it is in, relative to the folder; '' for the folder itself. */
   readonly file: string
   readonly text: string
 }
 
-export interface FileReport {
+interface FileReport {
   readonly name: string
   readonly bytes: number
   readonly generation: number
@@ -75,7 +75,7 @@ export interface DoctorOptions {
   readonly limits?: Partial<StoreLimits>
 }
 
-export interface Repair {
+interface Repair {
   /** What was done, in words. */
   readonly actions: readonly string[]
   /** The folder afterwards. */

@@ -27,7 +27,7 @@ export function saltOf(identity: FolderIdentity, number: number): number {
   return crc32(Buffer.from(`${identity.id}/${number}`))
 }
 
-export type FormatState =
+type FormatState =
   | { readonly type: 'ours'; readonly identity: FolderIdentity }
   | { readonly type: 'damaged' }
   | { readonly type: 'missing' }

@@ -103,7 +103,7 @@ export function unreadable(file: LogFile): number[] {
   return ordinals
 }
 
-export interface RecordPlace {
+interface RecordPlace {
   readonly offset: number
   readonly length: number
 }

@@ -15,7 +15,7 @@ import { PublishedReader, isSoundRecord } from './record-reader.ts'
 import type { SliceRows } from './slice-index.ts'
 
 /** Which entries: of one lane (a level, or `delayedSlot`), behind a place, up to limits; at least one if there is one. */
-export interface SlotRequest {
+interface SlotRequest {
   readonly queueId: number
   readonly slot: number
   readonly afterSeq: number
@@ -32,7 +32,7 @@ interface Wanted {
 }
 
 /** What the reader must know of the rest of the store. */
-export interface ReaderContext {
+interface ReaderContext {
   readonly files: LogFiles
   readonly purges: Purges
   /** Counts since the record was written, by seq. */

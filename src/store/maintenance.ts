@@ -13,7 +13,7 @@ import type { LogFile, LogFiles } from './log-file.ts'
 import type { Purges } from './purges.ts'
 import { applyPurge } from './purges.ts'
 
-export interface MaintenanceContext extends CompactionContext {
+interface MaintenanceContext extends CompactionContext {
   readonly files: LogFiles
   readonly purges: Purges
   readonly auditStep: number

@@ -46,7 +46,7 @@ export function isSoundRecord(buffer: Buffer, start: number, length: number): bo
 }
 
 /** What one entry of a published record says. One object is used again for all of them. */
-export class EntryFacts {
+class EntryFacts {
   seq = 0
   queueId = 0
   lane = 0

@@ -37,7 +37,7 @@ class QueueTotal {
   }
 }
 
-export interface CountedQueues {
+interface CountedQueues {
   readonly queues: RecoveredQueue[]
   /** Entries of queues that nobody declared. */
   readonly unknown: number

@@ -26,7 +26,7 @@ import { applyPurge } from './purges.ts'
 import { countQueues } from './recovered-queues.ts'
 import { SliceIndex } from './slice-index.ts'
 
-export interface RecoveryContext {
+interface RecoveryContext {
   readonly disk: Disk
   readonly pool: ReaderPool
   readonly identity: FolderIdentity

@@ -15,8 +15,8 @@ import type { LiveBits } from './live-bits.ts'
 const magic = Buffer.from('MILLRIDX')
 export const indexHeaderBytes = 64
 const sliceBytes = 40
-export const readyRowBytes = 16
-export const delayedRowBytes = 24
+const readyRowBytes = 16
+const delayedRowBytes = 24
 /** Body sizes share 32 bits with two flags. */
 const bodyUnit = 4
 
@@ -34,7 +34,7 @@ export interface Slice {
   readonly bodyBytes: number
 }
 
-export interface IndexIdentity {
+interface IndexIdentity {
   readonly number: number
   readonly generation: number
   readonly baseSeq: number
@@ -177,7 +177,7 @@ interface SliceBuilder {
   end: number
 }
 
-export interface BuiltIndex {
+interface BuiltIndex {
   readonly index: SliceIndex
   /** The whole index file. */
   readonly buffers: readonly Buffer[]

@@ -2,7 +2,7 @@
 import type { Disk, DiskFile } from './disk.ts'
 import { logFolder, logPath } from './file-format.ts'
 
-export interface Spare {
+interface Spare {
   readonly number: number
   readonly handle: DiskFile
 }

@@ -15,7 +15,7 @@ interface StatsFlags extends SharedOptions {
 }
 
 /** Messages a second since the look before. */
-export interface Rates {
+interface Rates {
   readonly publishedRate: number
   readonly deliveredRate: number
   readonly ackedRate: number
