@@ -3,7 +3,9 @@
  *
  *   MILLRACE_INTEROP=rabbitmq node scripts/test.mjs interop
  */
+import { readFile } from 'node:fs/promises'
 import { connect } from 'amqplib'
+import { freePort } from '../servers/free-port.ts'
 import { RabbitMq } from '../servers/rabbitmq.ts'
 
 export interface TestBroker extends AsyncDisposable {
@@ -14,37 +16,51 @@ export interface TestBroker extends AsyncDisposable {
   addVhost(name: string): Promise<void>
   /** Blocks publishers as memory that runs short does, or lets them go on. */
   block(on: boolean): Promise<void>
+  /** Ends as an operator ends it. */
+  stop(): Promise<void>
 }
 
 export interface TestBrokerOptions {
   /** Of Millrace: its memory for messages. */
   readonly memoryBytes?: number
+  /** Speaks TLS, with these PEM files. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string }
 }
 
 export const onRabbitMq = process.env['MILLRACE_INTEROP'] === 'rabbitmq'
 
 export async function startTestBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
-  return onRabbitMq ? await rabbitMq() : await millrace(options)
+  return onRabbitMq ? await rabbitMq(options) : await millrace(options)
 }
 
-async function rabbitMq(): Promise<TestBroker> {
-  const server = await RabbitMq.start()
+async function rabbitMq({ tls }: TestBrokerOptions): Promise<TestBroker> {
+  const tlsPort = await freePort()
+  const config = tls && [
+    `listeners.ssl.default = ${tlsPort}`,
+    `ssl_options.certfile = ${tls.certFile}`,
+    `ssl_options.keyfile = ${tls.keyFile}`,
+  ]
+  const server = await RabbitMq.start(config && { config })
+  const port = tls === undefined ? server.port : tlsPort
   return {
     product: 'RabbitMQ',
-    port: server.port,
-    url: (vhost) => server.url(vhost),
+    port,
+    url: (vhost) => server.url(vhost, port).replace('amqp:', schemeOf(tls)),
     addVhost: (name) => server.addVhost(name),
     block: (on) => server.memoryAlarm(on),
+    stop: () => server.stop(),
     [Symbol.asyncDispose]: () => server.close(),
   }
 }
 
-async function millrace({ memoryBytes }: TestBrokerOptions): Promise<TestBroker> {
+async function millrace({ memoryBytes, tls }: TestBrokerOptions): Promise<TestBroker> {
   const { startBroker } = await import('../../src/server/index.ts')
   const limits = memoryBytes === undefined ? {} : { memoryBytes }
-  const running = await startBroker({ port: 0, engine: { limits } })
+  const files = tls && { cert: await readFile(tls.certFile), key: await readFile(tls.keyFile) }
+  const running = await startBroker({ port: 0, engine: { limits }, ...(files && { tls: files }) })
   const { port, broker } = running
-  const url = (vhost = '/'): string => `amqp://guest:guest@127.0.0.1:${port}/${encodeURIComponent(vhost)}`
+  const url = (vhost = '/'): string =>
+    `${schemeOf(tls)}//guest:guest@127.0.0.1:${port}/${encodeURIComponent(vhost)}`
   return {
     product: 'Millrace',
     port,
@@ -56,8 +72,13 @@ async function millrace({ memoryBytes }: TestBrokerOptions): Promise<TestBroker>
       return broker.whenDurable()
     },
     block: (on) => (on ? fill(url(), memoryBytes ?? 0) : empty(url())),
+    stop: () => running.close(),
     [Symbol.asyncDispose]: () => running.close(),
   }
+}
+
+function schemeOf(tls: unknown): string {
+  return tls === undefined ? 'amqp:' : 'amqps:'
 }
 
 const fillerQueue = 'filler'

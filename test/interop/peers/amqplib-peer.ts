@@ -1,4 +1,5 @@
 /** amqplib, by its promise API. */
+import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { connect } from 'amqplib'
 import type { ConfirmChannel, Message } from 'amqplib'
@@ -8,8 +9,8 @@ import { present } from './present.ts'
 
 export const amqplibPeer: PeerKind = {
   name: 'amqplib',
-  async connect(url) {
-    const connection = await connect(url)
+  async connect(url, caFile) {
+    const connection = await connect(url, caFile === undefined ? {} : { ca: [readFileSync(caFile)] })
     const returned = new Inbox<Returned>()
     const blocked = new Inbox<string>()
     connection.on('error', () => undefined)

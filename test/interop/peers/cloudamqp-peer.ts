@@ -1,4 +1,5 @@
 /** \@cloudamqp/amqp-client, by its channels. Its session is in node-clients.test.ts. */
+import { readFileSync } from 'node:fs'
 import { AMQPClient } from '@cloudamqp/amqp-client'
 import type { AMQPChannel, AMQPMessage, AMQPProperties } from '@cloudamqp/amqp-client'
 import { Inbox } from '../inbox.ts'
@@ -7,8 +8,8 @@ import { present } from './present.ts'
 
 export const cloudamqpPeer: PeerKind = {
   name: '@cloudamqp/amqp-client',
-  async connect(url) {
-    const client = new AMQPClient(url)
+  async connect(url, caFile) {
+    const client = new AMQPClient(url, caFile === undefined ? {} : { ca: readFileSync(caFile) })
     const returned = new Inbox<Returned>()
     const blocked = new Inbox<string>()
     // oxlint-disable-next-line unicorn/prefer-add-event-listener -- no EventTarget

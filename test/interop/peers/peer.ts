@@ -102,5 +102,6 @@ export interface Peer extends AsyncDisposable {
 
 export interface PeerKind {
   readonly name: string
-  connect(url: string): Promise<Peer>
+  /** @param caFile a PEM file with the certificate to trust, for amqps: */
+  connect(url: string, caFile?: string): Promise<Peer>
 }

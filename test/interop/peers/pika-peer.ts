@@ -9,7 +9,7 @@ import type { Delivered, Incoming, Peer, PeerKind, Properties, QueueState, Retur
 
 export const pikaPeer: PeerKind = {
   name: 'pika',
-  connect: (url) => PikaPeer.open(url),
+  connect: (url, caFile) => PikaPeer.open(url, caFile),
 }
 
 interface Text {
@@ -57,15 +57,15 @@ export class PikaPeer implements Peer {
   #lastId = 0
 
   /** @throws what pika says of a connection that did not come about */
-  static async open(url: string): Promise<PikaPeer> {
-    const peer = new PikaPeer(url)
+  static async open(url: string, caFile?: string): Promise<PikaPeer> {
+    const peer = new PikaPeer(url, caFile)
     const error = await peer.#opening.next()
     if (error !== undefined) throw new PikaError(error, undefined)
     return peer
   }
 
-  private constructor(url: string) {
-    this.#child = spawnPython('peer.py', url)
+  private constructor(url: string, caFile = '') {
+    this.#child = spawnPython('peer.py', url, caFile)
     this.#child.stdin.on('error', () => undefined)
     this.#exited = once(this.#child, 'exit')
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#take(JSON.parse(line)))

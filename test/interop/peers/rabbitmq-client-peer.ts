@@ -1,4 +1,5 @@
 /** rabbitmq-client, by its channels. Its publisher, consumer and RPC client are in node-clients.test.ts. */
+import { readFileSync } from 'node:fs'
 import { AMQPError, Connection } from 'rabbitmq-client'
 import type { AsyncMessage, Channel, Envelope, ReturnedMessage, SyncMessage } from 'rabbitmq-client'
 import { Inbox } from '../inbox.ts'
@@ -32,8 +33,8 @@ const propertyNames = [
 
 export const rabbitmqClientPeer: PeerKind = {
   name: 'rabbitmq-client',
-  async connect(url) {
-    const connection = new Connection(url)
+  async connect(url, caFile) {
+    const connection = new Connection(caFile === undefined ? url : { url, tls: { ca: readFileSync(caFile) } })
     const returned = new Inbox<Returned>()
     const blocked = new Inbox<string>()
     const failed = new Promise<never>((_resolve, reject) => connection.on('error', reject))

@@ -7,6 +7,7 @@ What comes from the server is told without an id: {"event": "delivery" | "cancel
 import base64
 import json
 import queue
+import ssl
 import sys
 import threading
 
@@ -50,9 +51,13 @@ def incoming(method, properties, body):
 
 
 class Peer:
-    def __init__(self, url):
+    def __init__(self, url, ca_file):
         self.commands = queue.Queue()
-        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        parameters = pika.URLParameters(url)
+        if ca_file:
+            context = ssl.create_default_context(cafile=ca_file)
+            parameters.ssl_options = pika.SSLOptions(context, parameters.host)
+        self.connection = pika.BlockingConnection(parameters)
         self.connection.add_on_connection_blocked_callback(
             lambda _, frame: say({"event": "blocked", "reason": frame.method.reason})
         )
@@ -156,8 +161,8 @@ class Peer:
 
 
 try:
-    peer = Peer(sys.argv[1])
-except pika.exceptions.AMQPError as error:
+    peer = Peer(*sys.argv[1:])
+except (pika.exceptions.AMQPError, OSError) as error:
     say({"event": "failed", "error": repr(error)})
     sys.exit(1)
 say({"event": "open"})
