@@ -1,6 +1,5 @@
 /** What every command shares: the terminal, the engine that `--url` names, and how results and failures are told. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { connect } from '../index.ts'
 import type { Client } from '../index.ts'
 import { MillraceError } from '../model/errors.ts'
 import { UsageError, exitCode, exitCodeOf, messageOf } from './exit-code.ts'
@@ -63,6 +62,8 @@ export class Host {
     }
     const folder = folderOf(url)
     if (options.create !== true && folder !== undefined) assertFolder(folder)
+    // Loaded here, so that what needs no client (serve, doctor, --help) starts without it.
+    const { connect } = await import('../index.ts')
     return connect(url, {
       signal: this.terminal.interrupted,
       ...(options.namespace !== undefined && { namespace: options.namespace }),

@@ -1,8 +1,6 @@
 /** `millrace add_user`: makes a user in a data folder that no broker has open. */
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { openBroker } from '../../broker/open-broker.ts'
-import { defaultVhost, defineUser, isGuestAlone, guest } from '../../server/users.ts'
 import { UsageError, exitCode } from '../exit-code.ts'
 import type { Host, SharedOptions } from '../host.ts'
 import { defaultFolder } from '../serve-options.ts'
@@ -27,7 +25,7 @@ export function addAddUser(program: Command, host: Host): void {
     .argument('<name>')
     .argument('[password]')
     .option('--data <folder>', "the broker's data folder", defaultFolder)
-    .option('-p, --vhost <name>', 'where the user may do everything', defaultVhost)
+    .option('-p, --vhost <name>', 'where the user may do everything', '/')
     .addHelpText('after', help)
     .action(async (name: string, password: string | undefined, _local: unknown, command: Command) => {
       const flags = command.optsWithGlobals<Flags>()
@@ -43,6 +41,9 @@ async function addUser(
   const { name } = user
   const password = user.password ?? (await readPassword(host))
   if (password === '') throw new UsageError('the password is empty; nobody could log in with it')
+  // Loaded here, so that the other commands start without it.
+  const { openBroker } = await import('../../broker/open-broker.ts')
+  const { defaultVhost, defineUser, guest, isGuestAlone } = await import('../../server/users.ts')
   const broker = await openBroker({ folder: flags.data })
   try {
     broker.ensureVhost(defaultVhost)

@@ -3,7 +3,6 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import { createLog, logLevels } from '../../server/log.ts'
 import type { Log } from '../../server/log.ts'
-import { startBroker } from '../../server/start-broker.ts'
 import type { RunningBroker } from '../../server/start-broker.ts'
 import { integer } from '../arguments.ts'
 import { exitCode } from '../exit-code.ts'
@@ -69,7 +68,9 @@ async function serve(host: Host, settings: ServeSettings): Promise<number> {
   }
 }
 
-function start(settings: ServeSettings, log: Log): Promise<RunningBroker> {
+async function start(settings: ServeSettings, log: Log): Promise<RunningBroker> {
+  // Loaded here, so that the other commands start without it.
+  const { startBroker } = await import('../../server/start-broker.ts')
   const { data, host, port, socket, tls, proxyProtocol, limits } = settings
   return startBroker({
     host,
