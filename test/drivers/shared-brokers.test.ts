@@ -5,6 +5,7 @@ import { Broker } from '../../src/broker/broker.ts'
 import { SharedBrokers } from '../../src/drivers/shared-brokers.ts'
 import { fileDriver } from '../../src/drivers/file.ts'
 import { InProcessDriver } from '../../src/drivers/in-process.ts'
+import type { Lease } from '../../src/drivers/in-process.ts'
 import { connect } from '../../src/index.ts'
 import { storedBroker, turn } from '../broker/harness.ts'
 import { Random } from '../std/random.ts'
@@ -21,6 +22,17 @@ function counting(): { open: () => Promise<Broker>; opened: Broker[]; disk: Simu
     return broker
   }
   return { open, opened, disk }
+}
+
+/** A connection that is not open yet, and somebody else who keeps its broker open. */
+async function sharing(): Promise<{ keeper: Lease; driver: InProcessDriver }> {
+  const { open } = counting()
+  const brokers = new SharedBrokers()
+  const keeper = await brokers.acquire('key', open)
+  return {
+    keeper,
+    driver: new InProcessDriver({ name: 'file', acquire: () => brokers.acquire('key', open) }),
+  }
 }
 
 test('all who ask at once share one broker, which closes with the last of them', async () => {
@@ -189,10 +201,7 @@ test('what the opening found out is told to who listens after connect', () =>
   }))
 
 test('deliveries can be settled while the connection drains', async () => {
-  const { open } = counting()
-  const brokers = new SharedBrokers()
-  const keeper = await brokers.acquire('key', open)
-  const driver = new InProcessDriver({ name: 'file', acquire: () => brokers.acquire('key', open) })
+  const { keeper, driver } = await sharing()
   await driver.open()
   await driver.declare({ queues: [{ name: 'q' }] })
   await driver.publish([{ exchange: '', routingKey: 'q', properties: {}, body: 'slow' }])
@@ -211,11 +220,8 @@ test('deliveries can be settled while the connection drains', async () => {
 })
 
 test('who connects while publishers wait is told so', async () => {
-  const { open } = counting()
-  const brokers = new SharedBrokers()
-  const keeper = await brokers.acquire('key', open)
+  const { keeper, driver } = await sharing()
   keeper.broker.gate.set('test', true)
-  const driver = new InProcessDriver({ name: 'file', acquire: () => brokers.acquire('key', open) })
   await driver.open()
   const events: string[] = []
   driver.events.on('blocked', (reason) => events.push(reason)).on('unblocked', () => events.push('open'))
@@ -227,10 +233,7 @@ test('who connects while publishers wait is told so', async () => {
 })
 
 test('what waits for room is told CLOSED when its own connection closes, though the broker stays', async () => {
-  const { open } = counting()
-  const brokers = new SharedBrokers()
-  const keeper = await brokers.acquire('key', open)
-  const driver = new InProcessDriver({ name: 'file', acquire: () => brokers.acquire('key', open) })
+  const { keeper, driver } = await sharing()
   await driver.open()
   await driver.declare({ queues: [{ name: 'q' }] })
   keeper.broker.gate.set('test', true)
