@@ -42,9 +42,15 @@ export function numberText(number: number): string {
 }
 
 function tableHead(heading: string, engines: readonly string[], first: boolean): string[] {
-  const columns = engines.map((engine) => `\`${engine}:\``).join(' | ')
+  const columns = engines.map(columnTitle).join(' | ')
   const rule = engines.map(() => '---').join(' | ')
   return [...(first ? [] : ['']), `## ${heading}`, '', `| # | rule | ${columns} |`, `| --- | --- | ${rule} |`]
+}
+
+/** '`file:`' of 'file', '`amqp:` on RabbitMQ' of 'amqp: on RabbitMQ'. */
+export function columnTitle(engine: string): string {
+  const [scheme = engine, ...where] = engine.split(': ')
+  return [`\`${scheme}:\``, ...where].join(' ')
 }
 
 const signs = { passed: '✓', unsupported: '**no**', 'not applicable': '–', failed: '✗' } as const

@@ -12,7 +12,7 @@ export interface Runner {
 }
 
 export interface EngineUnderTest {
-  /** As in the table of capabilities: 'memory', 'file', …. */
+  /** As in the table of capabilities: 'memory', 'file', 'amqp: on RabbitMQ', …. */
   readonly name: string
   /** A fresh engine that shares nothing with those created before. */
   create(): Promise<Harness>

@@ -16,7 +16,7 @@ import { numberText } from './capability-table.ts'
 import { lineCount, chapters } from './registry.ts'
 import { Trial } from './trial.ts'
 
-export { capabilityTable, legend, numberText } from './capability-table.ts'
+export { capabilityTable, columnTitle, legend, numberText } from './capability-table.ts'
 export type { RunResults } from './capability-table.ts'
 export type {
   ConformanceOptions,

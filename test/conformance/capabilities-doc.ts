@@ -1,7 +1,7 @@
 /** docs/capabilities.md: written from conformance runs, and compared with each later one. */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { capabilityTable, legend, numberText } from '../../src/conformance/index.ts'
+import { capabilityTable, columnTitle, legend, numberText } from '../../src/conformance/index.ts'
 import type { LineResult, RunResults } from '../../src/conformance/index.ts'
 
 export const documentPath = resolve(import.meta.dirname, '../../docs/capabilities.md')
@@ -34,7 +34,7 @@ function signsOf(markdown: string, engine: string): Map<string, string> {
   for (const line of markdown.split('\n')) {
     if (!line.startsWith('|')) continue
     const cells = line.split('|').map((cell) => cell.trim())
-    if (cells[1] === '#') column = cells.indexOf(`\`${engine}:\``)
+    if (cells[1] === '#') column = cells.indexOf(columnTitle(engine))
     else if (/^\d+$/.test(cells[1] ?? ''))
       signs.set(cells[1] ?? '', (cells[column] ?? '').split(' ')[0] ?? '')
   }

@@ -2,5 +2,6 @@
 import type { EngineUnderTest } from '../../src/conformance/index.ts'
 import { fileEngine } from './file-engine.ts'
 import { memoryEngine } from './memory-engine.ts'
+import { rabbitMqEngine } from './rabbitmq-engine.ts'
 
-export const engines: readonly EngineUnderTest[] = [memoryEngine, fileEngine]
+export const engines: readonly EngineUnderTest[] = [memoryEngine, fileEngine, rabbitMqEngine]

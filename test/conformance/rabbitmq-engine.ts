@@ -17,7 +17,7 @@ let shared: Promise<RabbitMq> | undefined
 let worlds = 0
 
 export const rabbitMqEngine: EngineUnderTest = {
-  name: 'amqp',
+  name: 'amqp: on RabbitMQ',
   create: async () => new RabbitMqHarness(await (shared ??= RabbitMq.start())),
 }
 
