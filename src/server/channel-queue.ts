@@ -40,7 +40,7 @@ function declare(channel: Channel, method: MethodOf<'queue.declare'>): void {
     channel.reply({ type: 'queue.declare-ok', queue, messageCount, consumerCount }, nowait)
     return
   }
-  channel.access.checkQueue('configure', name)
+  channel.access.checkQueue('configure', name === '' ? someServerName : name)
   const deadLetterExchange = method.arguments['x-dead-letter-exchange']
   if (typeof deadLetterExchange === 'string') {
     channel.access.checkQueue('read', name)
@@ -59,6 +59,9 @@ function declare(channel: Channel, method: MethodOf<'queue.declare'>): void {
   const { messageCount, consumerCount, name: queue } = declared
   channel.replyWhenDurable({ type: 'queue.declare-ok', queue, messageCount, consumerCount }, nowait)
 }
+
+/** What patterns for server-named queues are to match: each is different, and they differ in nothing a pattern should mind. */
+const someServerName = 'amq.gen-AAAAAAAAAAAAAAAAAAAAAA'
 
 /** The pseudo-queue is always there, an address as long as its requester is: so a replier can ask. */
 function declareReplyTo(channel: Channel, queue: string, nowait: boolean): void {

@@ -161,6 +161,7 @@ export class Channel {
         deferred.waits -= 1
         if (this.#state === 'open') this.connection.guard(this, then)
         this.#resume()
+        this.connection.inputHandled()
       },
       // The store failed: `failed` closes every connection.
       () => undefined,
@@ -306,7 +307,6 @@ export class Channel {
       }
       frame = deferred.take()
     }
-    this.connection.inputHandled()
   }
 }
 

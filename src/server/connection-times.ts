@@ -53,7 +53,7 @@ export class ConnectionTimes implements WheelTask {
   due(nowMs: number): number {
     const connection = this.#connection
     if (connection.state === 'closed') return Infinity
-    if (nowMs >= this.#deadlineMs) return this.#destroy('too slow', { state: connection.state })
+    if (nowMs >= this.#deadlineMs) return this.#late()
     if (this.#deadlineMs !== Infinity) return this.#deadlineMs
     const silentMs = this.#lookMs()
     const { heartbeatSeconds } = connection.handshake.tuned
@@ -94,6 +94,15 @@ export class ConnectionTimes implements WheelTask {
     for (const channel of this.#connection.channels.values())
       channel.checkConsumerTimeout(nowMs, consumerTimeoutMs)
     this.#connection.inputHandled()
+  }
+
+  #late(): number {
+    const { state, handshake } = this.#connection
+    if (state === 'greeting' || state === 'handshake') {
+      return this.#destroy('the handshake took too long', { stage: handshake.stage })
+    }
+    this.#connection.destroy()
+    return Infinity
   }
 
   #destroy(why: string, fields: Record<string, string | number> = {}): number {

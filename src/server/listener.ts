@@ -1,6 +1,7 @@
 /** Where clients come in: a TCP port, with TLS or without, or a UNIX socket. The one seam between the server and sockets. */
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { stat, unlink } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
 import type { Server as NetServer, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import type { TlsOptions, TLSSocket } from 'node:tls'
@@ -48,6 +49,7 @@ export class Listener {
       else server.accept(socket, peerOf(socket))
     })
     net.on('tlsClientError', (error: Error) => server.log.debug('TLS failed', { error: error.message }))
+    if (options.path !== undefined) await removeStaleSocket(options.path)
     net.listen(
       options.path === undefined
         ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0, backlog }
@@ -86,6 +88,20 @@ export class Listener {
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
   }
+}
+
+/** What a broker that was killed has left there; one that somebody listens on stays, and the new listener is refused. */
+async function removeStaleSocket(path: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isSocket() !== true) return
+  const probe = connect(path)
+  const refused = await new Promise<boolean>((resolve) => {
+    probe.once('connect', () => resolve(false))
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+  })
+  probe.destroy()
+  if (refused) await unlink(path)
 }
 
 /** Reads the header that a load balancer sends first, and hands the connection on as that of whom it names. */

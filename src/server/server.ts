@@ -99,6 +99,17 @@ export class Server {
     if (reason !== undefined) connection.tellBlocked(reason)
   }
 
+  /** Ends the connections for which that holds (320), and says how many they were: an operator closes them, a user is gone. */
+  closeConnections(holds: (connection: Connection) => boolean, text: string): number {
+    let count = 0
+    for (const connection of this.#connections) {
+      if (!holds(connection)) continue
+      connection.close({ replyCode: replyCodes.CONNECTION_FORCED, text })
+      count += 1
+    }
+    return count
+  }
+
   /** Stops listening, sends what is confirmed, tells every peer, waits for them a while. Idempotent. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close())

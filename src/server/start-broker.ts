@@ -50,7 +50,7 @@ export interface BrokerOptions {
   readonly log?: Log
 }
 
-/** A broker that runs in this process. */
+/** A broker that runs in this process. (The management API, with its `adminUrl`, is not there yet.) */
 export interface RunningBroker extends AsyncDisposable {
   /** `amqp://guest:guest@127.0.0.1:43121`, with the first user. */
   readonly url: string

@@ -131,3 +131,22 @@ test('530: more connections or channels than an operator allows', async (t) => {
     /530 NOT_ALLOWED - access to vhost '\/' refused for user 'guest': connection limit \(1\) is reached/,
   )
 })
+
+test('a server-named queue is allowed by the patterns that RabbitMQ would allow it by', async (t) => {
+  const { open } = await withAda(t, { configure: '^amq\\.gen' })
+  const client = await open()
+  await client.call(1, { type: 'queue.declare', queue: '' }, 'queue.declare-ok')
+})
+
+test('320: an operator ends the connections of a user', async (t) => {
+  const { server, open } = await withAda(t, {})
+  const [client, other] = [await open(), await server.open()]
+  const count = server.broker.server.closeConnections(
+    ({ access }) => access?.account.name === user,
+    'ada was deleted',
+  )
+  assert.equal(count, 1)
+  const closed = await client.expect(0, 'connection.close')
+  assert.deepEqual([closed.replyCode, closed.replyText], [320, 'CONNECTION_FORCED - ada was deleted'])
+  await other.call(1, { type: 'basic.qos' }, 'basic.qos-ok')
+})

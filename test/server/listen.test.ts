@@ -70,6 +70,22 @@ test('a UNIX socket, beside the port', { skip: process.platform === 'win32' }, a
   socket.destroy()
 })
 
+test(
+  'a UNIX socket that a killed broker left is taken over, one in use is not',
+  { skip: process.platform === 'win32' },
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-unix-'))
+    t.after(() => rmSync(folder, { recursive: true, force: true }))
+    const socketPath = join(folder, 'amqp.sock')
+    const script = `require('net').createServer().listen(${JSON.stringify(socketPath)}, () => process.kill(process.pid, 'SIGKILL'))`
+    assert.throws(() => execFileSync(process.execPath, ['-e', script], { stdio: 'ignore' }))
+    await using broker = await startBroker({ port: 0, socketPath })
+    await assert.rejects(startBroker({ port: 0, socketPath: broker.socketPath ?? '' }), {
+      code: 'EADDRINUSE',
+    })
+  },
+)
+
 test('PROXY: the connection is that of whom the load balancer names, byte by byte too', async (t) => {
   const server = await serve(t, { proxyProtocol: true })
   const header = 'PROXY TCP4 192.0.2.7 192.0.2.1 4711 5672\r\n'
