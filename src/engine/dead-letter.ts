@@ -7,8 +7,8 @@
 import type { Entry } from '../model/entry.ts'
 import { isFieldArray } from '../model/field-value.ts'
 import type { FieldTable, FieldValue } from '../model/field-value.ts'
-import { Message } from '../model/message.ts'
-import type { Properties } from '../model/properties.ts'
+import type { HeaderChange } from '../model/header-change.ts'
+import type { Message } from '../model/message.ts'
 import { enterQueues } from './enter.ts'
 import { refuses } from './fullness.ts'
 import type { Kernel } from './kernel.ts'
@@ -117,34 +117,33 @@ function isCycle(queueName: string, deaths: readonly FieldTable[]): boolean {
 function deadMessage(queue: Queue, message: Message, deliveryCount: number, death: Death): Message {
   const { deadLetterExchange = '', deadLetterRoutingKey = message.routingKey } = queue.settings
   for (const deaths of [Infinity, 1, 0]) {
-    const properties = deadProperties(queue, message, { ...death, deliveryCount, deaths })
-    const letter = Message.of(deadLetterExchange, deadLetterRoutingKey, properties, message.body)
+    const change = deathChange(queue, message, { ...death, deliveryCount, deaths })
+    const letter = message.changed(deadLetterExchange, deadLetterRoutingKey, change)
     if (letter.isEncodable) return letter
   }
   return message.readdressed(deadLetterExchange, deadLetterRoutingKey)
 }
 
 /** @param told `deaths`: how many of them it names, the newest first */
-function deadProperties(
+function deathChange(
   queue: Queue,
   message: Message,
   told: Death & { readonly deliveryCount: number; readonly deaths: number },
-): Properties {
+): HeaderChange {
   const { deliveryCount, ...death } = told
-  const properties = message.properties
-  const withDeath: Record<string, FieldValue> = {
-    ...properties.headers,
-    ...deathHeaders(queue, message, death, told.deaths),
+  const set = deathHeaders(queue, message, death, told.deaths)
+  const remove: string[] = []
+  if (told.deaths === 0) {
+    delete set['x-death']
+    remove.push('x-death')
   }
-  if (told.deaths === 0) delete withDeath['x-death']
-  if (queue.settings.deadLetterRoutingKey !== undefined) delete withDeath['CC']
+  if (queue.settings.deadLetterRoutingKey !== undefined) remove.push('CC')
   if (death.account !== undefined) {
-    withDeath['x-millrace-reason'] = shortened(death.account.reason)
-    withDeath['x-millrace-attempts'] = deliveryCount + 1
-    if (death.account.error !== undefined) withDeath['x-millrace-error'] = shortened(death.account.error)
+    set['x-millrace-reason'] = shortened(death.account.reason)
+    set['x-millrace-attempts'] = deliveryCount + 1
+    if (death.account.error !== undefined) set['x-millrace-error'] = shortened(death.account.error)
   }
-  const { expiration: _expiration, ...rest } = properties
-  return { ...rest, headers: withDeath }
+  return { set, remove, dropsExpiration: true }
 }
 
 /** An error may quote a whole page, and headers have a limit: a letter that breaks it could not be put on record. */

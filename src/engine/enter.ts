@@ -75,13 +75,19 @@ export function newEntry(
     message,
     bodyBytes,
     publishedAtMs,
-    expiresAtMs: ttlMs === Infinity ? Infinity : nowMs + terms.delayMs + ttlMs,
+    expiresAtMs: expiryOf(ttlMs, terms.delayMs, publishedAtMs, nowMs),
     dueAtMs: terms.delayMs > 0 ? nowMs + terms.delayMs : 0,
     key: terms.key,
     transient: !queue.recordsAll && !(queue.persistent && terms.persistent),
     deliveryCount: 0,
     recovered,
   })
+}
+
+/** A time to live of 0 ran out when the message was published: by that it is known, in a dead letter too. */
+function expiryOf(ttlMs: number, delayMs: number, publishedAtMs: number, nowMs: number): number {
+  if (ttlMs === Infinity) return Infinity
+  return ttlMs === 0 && delayMs === 0 ? publishedAtMs : nowMs + delayMs + ttlMs
 }
 
 function isRecorded(queue: Queue, entering: Entering): boolean {

@@ -3,6 +3,17 @@ import { deadLetter } from './dead-letter.ts'
 import { overflows } from './fullness.ts'
 import { takeOldest } from './head.ts'
 import type { Kernel } from './kernel.ts'
+import type { Queue } from './queue.ts'
+
+/** An entry came back: what is too much goes before anything is handed over again, though consumers wait, as in RabbitMQ. */
+export function dropReturned(kernel: Kernel, queue: Queue, nowMs: number): void {
+  if (!queue.limited || queue.settings.overflow !== 'drop-head') return
+  for (let left = kernel.limits.dropsPerPublish; left > 0 && queue.isOverLimit; left -= 1) {
+    const entry = takeOldest(queue)
+    if (entry === undefined) return
+    deadLetter(kernel, queue, entry, { reason: 'maxlen', nowMs })
+  }
+}
 
 /** Drops what is too much in the queues that were marked, as far as the work allows. True when there is more. */
 export function dropOverflow(kernel: Kernel, nowMs: number): boolean {

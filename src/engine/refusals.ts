@@ -16,11 +16,16 @@ export function inUse(kind: 'queue' | 'exchange', where: Named): MillraceError {
 }
 
 export function notEmpty(where: Named): MillraceError {
-  return new MillraceError('PRECONDITION_FAILED', `${describeResource('queue', where)} is not empty`)
+  return new MillraceError('PRECONDITION_FAILED', `${describeResource('queue', where)} not empty`)
 }
 
 export function reserved(kind: 'queue' | 'exchange', name: string): MillraceError {
   return new MillraceError('ACCESS_REFUSED', `${kind} name '${name}' contains reserved prefix 'amq.*'`)
+}
+
+export function systemExchange(where: Named): MillraceError {
+  const resource = describeResource('exchange', where)
+  return new MillraceError('ACCESS_REFUSED', `deletion of system ${resource} not allowed`)
 }
 
 export function defaultExchangeRefused(): MillraceError {

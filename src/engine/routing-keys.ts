@@ -1,10 +1,9 @@
 /** The routing keys of a message: its own, and those in its headers CC and BCC (https://www.rabbitmq.com/docs/sender-selected). */
 import { typeName } from '../model/argument-reader.ts'
 import { MillraceError } from '../model/errors.ts'
-import { isFieldArray } from '../model/field-value.ts'
+import { emptyFieldTable, isFieldArray } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
-import { Message } from '../model/message.ts'
-import { encodeProperties } from '../model/properties.ts'
+import type { Message } from '../model/message.ts'
 
 /** The message's routing key, then those of CC and BCC; what is no text there is passed over. */
 export function routingKeysOf(message: Message): readonly string[] {
@@ -17,15 +16,12 @@ export function routingKeysOf(message: Message): readonly string[] {
 }
 
 /**
- * Throws PRECONDITION_FAILED where CC or BCC is no array, or there are more than `limit` keys in them, and
- * HEADERS_TOO_LARGE where the message could not be passed on without BCC.
+ * Throws PRECONDITION_FAILED where CC or BCC is no array, or there are more than `limit` keys in them.
  */
 export function checkRoutingKeys(message: Message, limit: number): void {
   const headers = message.properties.headers
   if (headers === undefined) return
   const count = checkKeys(headers, 'CC') + checkKeys(headers, 'BCC')
-  // Numbers are written at full width here, and what was narrower may have filled all the room there is.
-  if (Object.hasOwn(headers, 'BCC')) encodeProperties(withoutBlindCopies(message).properties)
   if (count <= limit) return
   throw new MillraceError(
     'PRECONDITION_FAILED',
@@ -35,12 +31,12 @@ export function checkRoutingKeys(message: Message, limit: number): void {
 
 /** The message as its receivers see it: without BCC. */
 export function withoutBlindCopies(message: Message): Message {
-  const properties = message.properties
-  const headers = properties.headers
+  const headers = message.properties.headers
   if (headers === undefined || !Object.hasOwn(headers, 'BCC')) return message
-  const { BCC: _blind, ...rest } = headers
-  return Message.of(message.exchange, message.routingKey, { ...properties, headers: rest }, message.body)
+  return message.changed(message.exchange, message.routingKey, blind)
 }
+
+const blind = { set: emptyFieldTable, remove: ['BCC'], dropsExpiration: false }
 
 function addKeys(headers: FieldTable, name: 'CC' | 'BCC', keys: string[]): void {
   const value = Object.hasOwn(headers, name) ? headers[name] : undefined

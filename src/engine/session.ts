@@ -8,7 +8,7 @@ import type { Message } from '../model/message.ts'
 import type { Consumer } from './consumer.ts'
 import type { EngineDelivery } from './delivery.ts'
 import { handOver } from './dispatch.ts'
-import { takeDeliverable } from './head.ts'
+import { expireHeads, takeDeliverable } from './head.ts'
 import type { Kernel } from './kernel.ts'
 import { checkPublish, giveBack, publish, publishBuffered } from './publish.ts'
 import type { PublishExtras, PublishOutcome } from './publish.ts'
@@ -237,6 +237,8 @@ export class Session {
     const entry = takeDeliverable(kernel, queue, nowMs, false)
     if (entry === undefined) return undefined
     const delivery = handOver(kernel, queue, entry, this, undefined, wanted.noAck)
+    // What is said to be left does not count what has run out.
+    expireHeads(kernel, queue, nowMs)
     return { delivery, messageCount: queue.readyMessages }
   }
 

@@ -5,6 +5,7 @@ import { Entry } from '../model/entry.ts'
 import { deadLetter } from './dead-letter.ts'
 import type { EngineDelivery } from './delivery.ts'
 import type { Kernel } from './kernel.ts'
+import { dropReturned } from './overflow.ts'
 import type { Queue } from './queue.ts'
 import type { BufferedSettlement } from './transaction.ts'
 
@@ -32,6 +33,7 @@ export function requeue(kernel: Kernel, delivery: EngineDelivery, nowMs: number,
     kernel.journal.released(entry.seq)
   }
   queue.putBack(entry)
+  dropReturned(kernel, queue, nowMs)
 }
 
 /**

@@ -31,6 +31,7 @@ import {
   preconditionFailed,
   queueLimitReached,
   reserved,
+  systemExchange,
   tooMany,
 } from './refusals.ts'
 import type { VirtualHost } from './virtual-host.ts'
@@ -154,7 +155,7 @@ export function deleteExchange(
   options: { ifUnused: boolean },
 ): void {
   if (name === '') throw defaultExchangeRefused()
-  if (isReservedName(name)) throw reserved('exchange', name)
+  if (isReservedName(name)) throw systemExchange({ name, vhost: vhost.name })
   const exchange = vhost.exchanges.get(name)
   if (exchange === undefined) return
   if (options.ifUnused && !exchange.router.isEmpty) throw inUse('exchange', { name, vhost: vhost.name })
@@ -178,6 +179,7 @@ export function declareQueue(
   const table = wanted.arguments ?? emptyFieldTable
   const ownerConnectionId = wanted.exclusive === true ? wanted.connectionId : 0
   const resource = describeResource('queue', { name, vhost: vhost.name })
+  if (!wanted.serverNamed && isReservedName(name)) throw reserved('queue', name)
   const existing = vhost.queues.get(name)
   if (existing !== undefined) {
     if (existing.ownerConnectionId !== ownerConnectionId) throw locked({ name, vhost: vhost.name })
@@ -189,7 +191,6 @@ export function declareQueue(
     touch(kernel, existing, nowMs)
     return existing
   }
-  if (!wanted.serverNamed && isReservedName(name)) throw reserved('queue', name)
   const settings = parseQueueArguments(table, resource)
   if (settings.type === 'quorum') checkQuorum(wanted, resource)
   const maximum = kernel.operatorLimits.value('vhost', vhost.name, 'max-queues')

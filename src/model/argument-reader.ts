@@ -113,7 +113,19 @@ export function typeName(value: FieldValue): string {
 export function print(value: FieldValue): string {
   if (value === null) return 'undefined'
   if (typeof value !== 'object') return String(value)
-  return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
+  return term(value)
+}
+
+/** As Erlang prints it. */
+function term(value: FieldValue): string {
+  if (typeof value === 'string') return `<<"${value}">>`
+  if (value === null || typeof value !== 'object') return print(value)
+  if (value instanceof Date) return String(value.getTime() / 1000)
+  if (value instanceof Uint8Array) return `<<${value.join(',')}>>`
+  const typed = (item: FieldValue): string => `${typeName(item)},${term(item)}`
+  if (isFieldArray(value)) return `[${value.map((item) => `{${typed(item)}}`).join(',')}]`
+  const fields = Object.entries(value).map(([name, item]) => `{<<"${name}">>,${typed(item)}}`)
+  return `[${fields.join(',')}]`
 }
 
 export function failed(message: string): MillraceError {

@@ -115,25 +115,32 @@ export function describeResource(kind: 'queue' | 'exchange', where: { name: stri
  */
 export function parseQueueArguments(table: FieldTable, resource: string): QueueSettings {
   const reader = new ArgumentReader(table, resource)
+  // In RabbitMQ's order: of several that are wrong, the first is told of.
   const type = readQueueType(reader)
-  reader.refuse(type === 'quorum' ? [...streamArguments, ...classicArguments] : streamArguments, type)
   const deadLetterExchange = reader.exchangeName('x-dead-letter-exchange')
+  const expiresMs = reader.positive('x-expires')
+  const messageTtlMs = reader.limit('x-message-ttl')
   const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key')
   if (deadLetterRoutingKey !== undefined && deadLetterExchange === undefined) {
     throw reader.invalid('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined')
   }
-  checkAccepted(reader)
-  return {
-    type,
-    messageTtlMs: reader.limit('x-message-ttl'),
-    expiresMs: reader.positive('x-expires'),
+  const lengths = {
     maxLength: reader.limit('x-max-length'),
     maxLengthBytes: reader.limit('x-max-length-bytes'),
-    overflow: reader.choice('x-overflow', overflows, 'invalid_overflow') ?? 'drop-head',
     maxPriority: reader.priority('x-max-priority'),
+    overflow: reader.choice('x-overflow', overflows, 'invalid_overflow') ?? 'drop-head',
+  }
+  checkAccepted(reader)
+  const singleActiveConsumer = reader.boolean('x-single-active-consumer') ?? false
+  reader.refuse(type === 'quorum' ? [...streamArguments, ...classicArguments] : streamArguments, type)
+  return {
+    type,
+    messageTtlMs,
+    expiresMs,
+    ...lengths,
     deadLetterExchange,
     deadLetterRoutingKey,
-    singleActiveConsumer: reader.boolean('x-single-active-consumer') ?? false,
+    singleActiveConsumer,
     deliveryLimit: reader.deliveryLimit('x-delivery-limit'),
     consumerTimeoutMs: reader.timeout('x-consumer-timeout'),
   }

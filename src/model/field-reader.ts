@@ -72,6 +72,25 @@ export class FieldReader {
     return new Uint8Array(this.#bytes.subarray(at, at + length))
   }
 
+  /** How many bytes were read. */
+  get position(): number {
+    return this.#position
+  }
+
+  /** Passes over a table; where each field stands, from its name to the end of its value. */
+  fieldPlaces(): readonly { name: string; start: number; end: number }[] {
+    const outerEnd = this.#enter(1)
+    const places: { name: string; start: number; end: number }[] = []
+    while (this.#position < this.#end) {
+      const start = this.#position
+      const name = this.shortString()
+      this.#value(1)
+      places.push({ name, start, end: this.#position })
+    }
+    this.#end = outerEnd
+    return places
+  }
+
   /** @param depth 1 for the outermost */
   table(depth: number): FieldTable {
     const outerEnd = this.#enter(depth)

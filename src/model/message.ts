@@ -4,7 +4,9 @@
  * Properties exist in two forms, the object and AMQP's bytes, and each is made from the other only when somebody
  * asks: a broker that passes a message through never decodes its headers, an in-process one never encodes them.
  */
-import { decodeProperties, encodeProperties } from './properties.ts'
+import { changeHeaderBytes, changeHeaders } from './header-change.ts'
+import type { HeaderChange } from './header-change.ts'
+import { decodeProperties, encodeProperties, maximumPropertyBytes } from './properties.ts'
 import type { Properties } from './properties.ts'
 
 /** Bytes; a string stands for its UTF-8 bytes, so that JSON text need not be encoded before it meets a disk or socket. */
@@ -48,10 +50,18 @@ export class Message {
     return new Message(exchange, routingKey, this.body, this.#properties, this.#propertyBytes)
   }
 
+  /** The same message for another address with other headers; those that do not change stay as they are, byte for byte. */
+  changed(exchange: string, routingKey: string, change: HeaderChange): Message {
+    const bytes = this.#propertyBytes
+    return bytes === undefined
+      ? Message.of(exchange, routingKey, changeHeaders(this.properties, change), this.body)
+      : Message.ofBytes(exchange, routingKey, changeHeaderBytes(bytes, change), this.body)
+  }
+
   /** Whether the properties can be put into bytes: they have a limit, which what a broker adds may break. */
   get isEncodable(): boolean {
     try {
-      return this.propertyBytes.length > 0
+      return this.propertyBytes.length <= maximumPropertyBytes
     } catch {
       return false
     }

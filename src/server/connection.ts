@@ -16,13 +16,14 @@
  * close-ok is ignored.
  */
 import type { Socket } from 'node:net'
+import { ProtocolError } from '../model/errors.ts'
 import { FrameReader } from '../wire/frame-reader.ts'
 import type { FrameSink } from '../wire/frame-reader.ts'
 import { minimumFrameMaxBytes } from '../wire/frame.ts'
 import { SettlementReader } from '../wire/message-methods.ts'
 import { decodeMethod, methodIdAt } from '../wire/method-codec.ts'
 import type { Method } from '../wire/method.ts'
-import { methodIds } from '../wire/methods.ts'
+import { methodIds, replyCodes } from '../wire/methods.ts'
 import { Access } from './access.ts'
 import type { Account } from './authenticator.ts'
 import { Changes } from './changes.ts'
@@ -136,7 +137,7 @@ export class Connection implements FrameSink, OutputOwner {
     try {
       this.#contentChannel(number)?.header(buffer, start, end)
     } catch (error) {
-      this.#failed(error, number, methodIds['basic.publish'])
+      this.#failed(error, number, contentMethodId(error))
     }
   }
 
@@ -145,7 +146,7 @@ export class Connection implements FrameSink, OutputOwner {
     try {
       this.#contentChannel(number)?.body(buffer, start, end, restBytes)
     } catch (error) {
-      this.#failed(error, number, methodIds['basic.publish'])
+      this.#failed(error, number, contentMethodId(error))
     }
   }
 
@@ -388,4 +389,10 @@ export class Connection implements FrameSink, OutputOwner {
     this.output.close()
     this.server.forget(this)
   }
+}
+
+/** The method that a content frame belongs to, unless it is out of order: then the error says of which it knows. */
+function contentMethodId(error: unknown): number {
+  const isUnexpected = error instanceof ProtocolError && error.replyCode === replyCodes.UNEXPECTED_FRAME
+  return isUnexpected ? 0 : methodIds['basic.publish']
 }

@@ -99,6 +99,9 @@ function wrongDeliveryMode(buffer: Buffer, at: number): MillraceError | undefine
   return new MillraceError('PRECONDITION_FAILED', `invalid message: {delivery_mode_unknown,${mode}}`)
 }
 
+/** What Erlang's timers can wait: 49 days. */
+const maximumTtlMs = 4_294_967_295
+
 /** RabbitMQ takes a whole number of milliseconds, and says in Erlang's words what else it was. */
 function ttlOf(expiration: string): number | MillraceError {
   const match = /^([+-]?\d+)(.*)$/s.exec(expiration)
@@ -106,7 +109,8 @@ function ttlOf(expiration: string): number | MillraceError {
   if (match[2] !== '') return invalid(expiration, `{leftover_string,"${match[2]}"}`)
   const ttlMs = Number(match[1])
   if (ttlMs < 0) return invalid(expiration, `{value_negative,${ttlMs}}`)
-  return Math.min(ttlMs, Number.MAX_SAFE_INTEGER)
+  if (ttlMs > maximumTtlMs) return invalid(expiration, `{value_too_large,${match[1]}}`)
+  return ttlMs
 }
 
 function invalid(expiration: string, why: string): MillraceError {

@@ -43,14 +43,14 @@ test('dead letters carry their history, newest first, one table for each queue a
   const second = client.session.get({ queue: 'dead', noAck: false }, bench.nowMs)
   const headers = second!.delivery.entry.message.properties.headers!
   const rejected = {
-    count: 1n,
+    count: 1,
     reason: 'rejected',
     queue: 'dead',
     time,
     exchange: 'amq.fanout',
     'routing-keys': ['q', 'other'],
   }
-  assert.deepEqual(headers['x-death'], [{ ...expired, count: 2n }, rejected])
+  assert.deepEqual(headers['x-death'], [{ ...expired, count: 2 }, rejected])
   assert.equal(headers['x-first-death-reason'], 'expired')
   assert.equal(headers['x-last-death-queue'], 'q')
   bench.settle()

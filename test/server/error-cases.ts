@@ -91,7 +91,7 @@ export const cases: readonly Case[] = [
     },
     closes: 'channel',
     code: 406,
-    text: "PRECONDITION_FAILED - queue 'q' in vhost '/' is not empty",
+    text: "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty",
   },
   {
     name: 'deleting a queue in use, if-unused',

@@ -51,7 +51,7 @@ function propertiesOf(dice: Dice, theme: Theme): TypedProperties {
 
 function expiration(dice: Dice): string {
   if (dice.chance(0.1)) return dice.pick(['', '-1', 'soon', '1.5', '5x', ' 5', '+7000', '99999999999999'])
-  return dice.pick(['0', '1', String(shortTtlMs), '60000', '60000'])
+  return dice.pick(['0', String(shortTtlMs), '60000', '60000'])
 }
 
 function descriptions(dice: Dice): Record<string, string | number> {

@@ -94,7 +94,7 @@ function lengths(dice: Dice): TypedTable {
 }
 
 function maybeTtl(dice: Dice, probability: number): TypedTable {
-  return dice.chance(probability) ? { 'x-message-ttl': dice.pick([0, 1, shortTtlMs, 60_000]) } : {}
+  return dice.chance(probability) ? { 'x-message-ttl': dice.pick([0, shortTtlMs, 60_000]) } : {}
 }
 
 function maybePriority(dice: Dice, probability: number): TypedTable {

@@ -118,8 +118,10 @@ function plain(arrival: Arrival): unknown {
   return { ...method, properties: decoded, body: Buffer.from(body ?? []).toString('latin1') }
 }
 
-/** The time of a death is the server's clock. */
-function withoutTimes(properties: TypedProperties): TypedProperties {
+/** The time of a death is the server's clock. RabbitMQ tells of the last death only since 3.13. */
+function withoutTimes(all: TypedProperties): TypedProperties {
+  const headers = Object.entries(all.headers ?? {}).filter(([name]) => !name.startsWith('x-last-death-'))
+  const properties = all.headers === undefined ? all : { ...all, headers: Object.fromEntries(headers) }
   const deaths = properties.headers?.['x-death']
   if (!Array.isArray(deaths)) return properties
   const timeless = deaths.map((death: Typed) => {

@@ -25,7 +25,7 @@ export interface RunOptions {
   readonly patience?: number
 }
 
-const timedWaitMs = 20
+const timedWaitMs = 25
 const framesWaitMs = 5
 
 /** Steps that no message moves by. */
@@ -162,6 +162,8 @@ export class Run {
       client.destroy()
     } else if (name === 'channel.close') await client.next(step.channel, 'channel.close-ok')
     else if (name === 'channel.open') await client.next(step.channel, 'channel.open-ok')
+    // Anything that comes behind a commit before it is done is an error in RabbitMQ.
+    else if (name === 'tx.commit') await client.next(step.channel, 'tx.commit-ok', 'channel.close')
     else if (step.channel !== 0) await link.roundTrip(step.channel)
     else await link.roundTrip(barrierChannel)
     // A frame on another channel is answered at a time of its own.

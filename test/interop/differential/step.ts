@@ -56,7 +56,7 @@ export interface Sequence {
 }
 
 /** What is waited after each step of a sequence in which something expires: the longest short time, and reserve. */
-export const shortTtlMs = 3
+export const shortTtlMs = 5
 
 /** Whether something in it expires while it runs. */
 export function isTimed(sequence: Sequence): boolean {
