@@ -58,10 +58,11 @@ export function dialFailure(error: unknown, where: string, vhost: string): Millr
       { cause: error },
     )
   }
-  if (reply === 530) {
+  // Of a refusal so late amqplib keeps the reason to itself.
+  if (reply === 530 || /Expected ConnectionOpenOk; got <ConnectionClose/.test(said)) {
     return new MillraceError(
       'NOT_ALLOWED',
-      `${where} has no virtual host '${vhost}' for this user; an operator makes one with ` +
+      `${where} does not let this user into a virtual host '${vhost}'; an operator makes one with ` +
         `'rabbitmqctl add_vhost' and lets the user in with 'rabbitmqctl set_permissions' (${said})`,
       { cause: error },
     )
