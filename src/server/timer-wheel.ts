@@ -15,6 +15,8 @@ export class TimerWheel {
   readonly #tickMs: number
   readonly #nowMs: () => number
   readonly #slots: (Map<WheelTask, number> | undefined)[]
+  /** The tasks that are being looked at, and were not yet. */
+  #looking: Map<WheelTask, number> | undefined
   #size = 0
   #tick: number
   #timer: NodeJS.Timeout | undefined
@@ -50,7 +52,8 @@ export class TimerWheel {
 
   remove(task: WheelTask): void {
     if (task.slot === -1) return
-    if (this.#slots[task.slot]?.delete(task)) this.#size -= 1
+    if (this.#slots[task.slot]?.delete(task) !== true) this.#looking?.delete(task)
+    this.#size -= 1
     task.slot = -1
   }
 
@@ -77,13 +80,14 @@ export class TimerWheel {
     const slot = this.#slots[index]
     if (slot === undefined) return
     this.#slots[index] = undefined
+    this.#looking = slot
     for (const [task, at] of slot) {
-      // Taken away by the one before it.
-      if (task.slot !== index) continue
+      slot.delete(task)
       task.slot = -1
       this.#size -= 1
       // Further ahead than the wheel goes round.
       this.add(task, at > tick ? at * this.#tickMs : task.due(nowMs))
     }
+    this.#looking = undefined
   }
 }
