@@ -76,7 +76,8 @@ export class Server {
 
   /** A listener has a new connection. */
   accept(socket: Socket, peer: Peer): void {
-    if (this.#closed !== undefined || this.#connections.size >= this.limits.connections) {
+    const open = this.#closed === undefined && this.broker.state === 'open'
+    if (!open || this.#connections.size >= this.limits.connections) {
       this.log.warn('connection refused', { peer: peer.name, connections: this.#connections.size })
       socket.destroy()
       return
