@@ -67,6 +67,14 @@ export function expireHeads(kernel: Kernel, queue: Queue, nowMs: number): boolea
   return false
 }
 
+/** A time to live of 0 has run out where no consumer waits, before the next message asks for room. */
+export function expireUnclaimed(kernel: Kernel, queue: Queue, nowMs: number): void {
+  if (queue.graceFromSeq === 0 || queue.consumers.credit(1) > 0) return
+  queue.graceFromSeq = 0
+  kernel.work = kernel.limits.dropsPerPublish
+  expireHeads(kernel, queue, nowMs)
+}
+
 /** When the first head expires; Infinity for never. */
 export function nextExpiryMs(queue: Queue): number {
   let atMs = Infinity

@@ -9,6 +9,7 @@ import { enterQueues, newEntry, place } from './enter.ts'
 import type { Entering } from './enter.ts'
 import type { Exchange } from './exchange.ts'
 import { refuses } from './fullness.ts'
+import { expireUnclaimed } from './head.ts'
 import { delayOf } from './held-entry.ts'
 import type { Kernel } from './kernel.ts'
 import { dropOverflow } from './overflow.ts'
@@ -213,6 +214,7 @@ function publishTo(
   let refused = 0
   let duplicateOf: string | undefined
   for (const queue of targets) {
+    expireUnclaimed(kernel, queue, nowMs)
     const seen = extras.dedupe && queue.deduplication?.find(extras.dedupe.key, nowMs)
     if (seen !== undefined) {
       duplicateOf = seen.messageId

@@ -28,6 +28,8 @@ export function subscribe(
   wanted: Consume & { prefetch: number },
   nowMs: number,
 ): Consumer {
+  // That no queue was declared here is told of before all else.
+  if (wanted.queue === '' && session.lastQueueName === '') session.queue('')
   const tag = wanted.tag === '' ? `amq.ctag-${kernel.name()}` : wanted.tag
   if (session.consumers.has(tag)) {
     throw new MillraceError('NOT_ALLOWED', `attempt to reuse consumer tag '${tag}'`)

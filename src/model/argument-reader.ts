@@ -113,6 +113,7 @@ export function typeName(value: FieldValue): string {
 export function print(value: FieldValue): string {
   if (value === null) return 'undefined'
   if (typeof value !== 'object') return String(value)
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('latin1')
   return term(value)
 }
 

@@ -116,8 +116,8 @@ export function describeResource(kind: 'queue' | 'exchange', where: { name: stri
 export function parseQueueArguments(table: FieldTable, resource: string): QueueSettings {
   const reader = new ArgumentReader(table, resource)
   // In RabbitMQ's order: of several that are wrong, the first is told of.
-  const type = readQueueType(reader)
   const deadLetterExchange = reader.exchangeName('x-dead-letter-exchange')
+  const type = readQueueType(reader)
   const expiresMs = reader.positive('x-expires')
   const messageTtlMs = reader.limit('x-message-ttl')
   const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key')

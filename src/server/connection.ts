@@ -153,7 +153,7 @@ export class Connection implements FrameSink, OutputOwner {
   /** @internal */
   heartbeat(number: number): void {
     if (number !== 0 && !this.#ignores()) {
-      this.#failed(unexpectedFrame(`a heartbeat came on channel ${number}`), 0, 0)
+      this.#failed(unexpectedFrame('type 8, all octets = <<>>'), 0, 0)
     }
   }
 

@@ -134,7 +134,7 @@ function withoutTimes(all: TypedProperties): TypedProperties {
 
 /** Of an integer in arguments only its value is kept here, so errors cannot say how wide it was. */
 const numberTypes =
-  /(expected integer, got |unacceptable_type,|invalid type '|field type |unacceptable_type_in_header,[^,]+,)(?:byte|unsignedbyte|short|unsignedshort|signedint|unsignedint|long)\b/g
+  /(expected integer, got |unacceptable_type,|invalid type '|field type |of type '|unacceptable_type_in_header,[^,]+,)(?:byte|unsignedbyte|short|unsignedshort|signedint|unsignedint|long)\b/g
 
 /** Replaces the names that a server made up by their number, and the sequence's own prefix. */
 export class Names {

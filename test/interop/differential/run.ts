@@ -213,7 +213,9 @@ export class Run {
     const numbers = [...link.channels.keys()]
     const open = numbers.filter((number) => link.isOpen(number))
     if (link.alive) await Promise.all(open.map((number) => link.roundTrip(number)))
-    const news = link.takeNews().filter((arrival) => !isHarness(arrival))
+    const all = link.takeNews().filter((arrival) => !isHarness(arrival))
+    // The channels of a connection that ends do so one after another, and may be handed what the first gave back.
+    const news = link.alive ? all : all.filter((arrival) => arrival.type !== 'basic.deliver')
     const active = new Set([...numbers, ...news.map((arrival) => arrival.channel)])
     for (const number of active) {
       const ofChannel = news.filter((arrival) => arrival.channel === number)
