@@ -36,9 +36,11 @@ export class Batch {
   readonly delivered: SeqList
   readonly released: SeqList
   readonly #pool: ChunkPool
-  readonly #full: Buffer[]
+  /** What is written, in order, before what is in the chunk from `#start` on. */
+  readonly #pieces: Uint8Array[]
   readonly #owned: Buffer[]
-  #fullBytes: number
+  #piecesBytes: number
+  #start: number
   #waiter: Deferred<void> | undefined
 
   constructor(place: { number: number; position: number }, pool: ChunkPool) {
@@ -52,14 +54,15 @@ export class Batch {
     this.delivered = new SeqList()
     this.released = new SeqList()
     this.#pool = pool
-    this.#full = []
+    this.#pieces = []
     this.#owned = [this.buffer]
-    this.#fullBytes = 0
+    this.#piecesBytes = 0
+    this.#start = 0
   }
 
   /** Bytes so far, header included, without the lists that are encoded at the close. */
   get length(): number {
-    return this.#fullBytes + this.end
+    return this.#piecesBytes + this.end - this.#start
   }
 
   get isEmpty(): boolean {
@@ -89,17 +92,24 @@ export class Batch {
   /** Makes room for a record of up to so many bytes in one piece. */
   reserve(bytes: number): void {
     if (this.end + bytes <= this.buffer.length) return
-    this.#full.push(this.buffer.subarray(0, this.end))
-    this.#fullBytes += this.end
+    this.#closePiece()
     this.buffer = this.#pool.take(bytes)
     this.#owned.push(this.buffer)
+    this.#start = 0
     this.end = 0
   }
 
+  /** These bytes come next, and stay where they are: nobody may change them until the batch is done. */
+  refer(bytes: Uint8Array): void {
+    this.#closePiece()
+    this.#pieces.push(bytes)
+    this.#piecesBytes += bytes.length
+    this.#start = this.end
+  }
+
   /** Writes the header and returns what goes to the file, in order. */
-  finish(options: { salt: number; syncedThrough: number }): Buffer[] {
-    const buffers = [...this.#full, this.buffer.subarray(0, this.end)]
-    const first = buffers[0]!
+  finish(options: { salt: number; syncedThrough: number }): Uint8Array[] {
+    const first = this.#owned[0]!
     const payloadBytes = this.length - batchHeaderBytes
     assert(payloadBytes < 2 ** 32, 'a batch is smaller than 4 GiB')
     first.writeUInt32LE(batchMagic, 0)
@@ -110,12 +120,18 @@ export class Batch {
     writeU64(first, 24, this.number)
     writeU64(first, 32, options.syncedThrough)
     first.writeUInt32LE(crc32(first.subarray(8, batchHeaderBytes), options.salt), 4)
-    return buffers
+    return [...this.#pieces, this.buffer.subarray(this.#start, this.end)]
   }
 
   /** Gives the chunks back; nothing may read them afterwards. */
   release(): void {
     for (const chunk of this.#owned) this.#pool.give(chunk)
+  }
+
+  #closePiece(): void {
+    if (this.end === this.#start) return
+    this.#pieces.push(this.buffer.subarray(this.#start, this.end))
+    this.#piecesBytes += this.end - this.#start
   }
 }
 

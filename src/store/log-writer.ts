@@ -40,7 +40,7 @@ interface Job {
   readonly file: LogFile
   /** The file's own header, before its first batch. */
   readonly header: Buffer | undefined
-  buffers: Buffer[] | undefined
+  buffers: Uint8Array[] | undefined
 }
 
 export class LogWriter {
@@ -239,9 +239,9 @@ export class LogWriter {
     this.#nextWrite = undefined
   }
 
-  #buffersFrom(first: number, end: number): Buffer[] {
+  #buffersFrom(first: number, end: number): Uint8Array[] {
     if (end - first === 1) return this.#buffersOf(this.#jobs.at(first)!)
-    const buffers: Buffer[] = []
+    const buffers: Uint8Array[] = []
     for (let place = first; place < end; place += 1) buffers.push(...this.#buffersOf(this.#jobs.at(place)!))
     return buffers
   }
@@ -264,7 +264,7 @@ export class LogWriter {
     this.#wake = undefined
   }
 
-  #buffersOf(job: Job): Buffer[] {
+  #buffersOf(job: Job): Uint8Array[] {
     if (job.buffers === undefined) {
       const buffers = job.batch.finish({ salt: job.file.salt, syncedThrough: this.synced })
       job.buffers = job.header === undefined ? buffers : [job.header, ...buffers]

@@ -79,7 +79,7 @@ async function rebuilt(
   source: DiskFile,
   batch: Readable,
   target: { file: FoundFile; position: number; pool: ChunkPool },
-): Promise<Buffer[]> {
+): Promise<Uint8Array[]> {
   if (batch.isWhole) {
     const bytes = Buffer.allocUnsafeSlow(batch.length)
     await source.read(bytes, batch.position)

@@ -145,3 +145,23 @@ test('messages survive on the real disk, over many files', async () => {
   assert.deepEqual([entries.length, entries[0]?.seq], [200, 1801])
   await again.close()
 })
+
+test('large bodies, which are written from where they are, survive among small ones', async () => {
+  const folder = newFolder()
+  const limits = { chunkBytes: 4096, batchBytes: 50_000, fileBytes: 1_000_000 }
+  const { store } = await Store.open(new NodeDisk(folder), { limits })
+  store.attach({ snapshot: () => ({ definitions, deliveryCounts: [], nextSeq: 0, nextQueueId: 0 }) })
+  declareAll(store)
+  const bodyOf = (seq: number): Buffer => Buffer.alloc([10, 32_767, 32_768, 300_000, 0][seq % 5]!, `${seq} `)
+  for (let seq = 1; seq <= 100; seq += 1) {
+    store.published([entryOf({ seq }, bodyOf(seq))], 0)
+    if (seq % 7 === 0) await store.whenSynced()
+  }
+  await store.close()
+  const { store: again, warnings } = await Store.open(new NodeDisk(folder), { limits })
+  assert.deepEqual(warnings, [])
+  const entries = await again.readLane({ queueId: 1, lane: 0, afterSeq: 0, limit: 500, limitBytes: 1e9 })
+  assert.equal(entries.length, 100)
+  for (const { seq, message } of entries) assert.ok(bodyOf(seq).equals(message.body as Uint8Array), `${seq}`)
+  await again.close()
+})

@@ -45,6 +45,7 @@ describe('a published record', () => {
     '\ud800 alone',
     Buffer.from([0, 255, 128, 10]),
     'y'.repeat(5000),
+    Buffer.alloc(40_000, 'large'),
   ]
   for (const body of bodies) {
     test(`reads back as it was written: a body of ${body.length} ${typeof body === 'string' ? 'characters' : 'bytes'}`, () => {
