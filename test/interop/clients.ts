@@ -10,7 +10,7 @@ import { findProgram } from '../servers/debian.ts'
 const run = promisify(execFile)
 
 /** The Python that Debian's packages are for; the one on the PATH may be another. */
-const python = '/usr/bin/python3'
+export const python = '/usr/bin/python3'
 const programs = join(import.meta.dirname, 'python')
 
 /** The `skip` of tests that need these modules of Python. */
