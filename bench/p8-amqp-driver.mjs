@@ -13,7 +13,7 @@ export default {
     async millrace({ options, urls, phase }) {
       // The same kind of queue for both: classic, which is what amqplib declares.
       await withChannel(urls.rabbitmq, (channel) => channel.assertQueue(queueName, { durable: true }))
-      const url = `${urls.rabbitmq}?queueType=classic`
+      const url = `${urls.rabbitmq}?queues=classic`
       const [worked, sent] = await Promise.all([
         phase('work', { url, load: options }),
         phase('send', { url, load: options }),
@@ -34,7 +34,7 @@ export default {
     async send({ url, load }) {
       const { messages, warmup, bytes, inFlight } = load
       const mq = await connectMillrace(url)
-      const queue = mq.queue(queueName)
+      const queue = mq.queue(queueName, { declare: false })
       const data = Buffer.alloc(bytes, 'x')
       await inLanes({ lanes: inFlight, messages: warmup }, () => queue.send(data))
       const startMs = performance.now()
@@ -50,7 +50,7 @@ export default {
       let received = 0
       let startMs = 0
       const { promise, resolve } = deferred()
-      const worker = mq.queue(queueName).work(
+      const worker = mq.queue(queueName, { declare: false }).work(
         async () => {
           received += 1
           if (received === warmup) startMs = performance.now()

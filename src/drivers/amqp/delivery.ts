@@ -26,27 +26,29 @@ export interface Settlements {
   }): Promise<boolean>
 }
 
-export interface DeliverySetup {
-  readonly incoming: Incoming
+/** What the deliveries of one channel share. */
+export interface Hold {
   readonly queue: string
   readonly channel: Channel
   readonly lost: AbortSignal
   readonly settlements: Settlements
-  readonly onSettled: () => void
+  settled(consumerTag: string): void
 }
 
 const no = Promise.resolve(false)
 const yes = Promise.resolve(true)
 
 export class AmqpDelivery extends ReceivedMessage implements Delivery {
-  readonly #setup: DeliverySetup
+  readonly #incoming: Incoming
+  readonly #hold: Hold
   readonly attempt: number
   #settled = false
 
-  constructor(setup: DeliverySetup) {
-    super(setup.incoming)
-    this.#setup = setup
-    this.attempt = attemptOf(setup.incoming)
+  constructor(incoming: Incoming, hold: Hold) {
+    super(incoming)
+    this.#incoming = incoming
+    this.#hold = hold
+    this.attempt = attemptOf(incoming)
   }
 
   get message(): Received {
@@ -54,23 +56,19 @@ export class AmqpDelivery extends ReceivedMessage implements Delivery {
   }
 
   get queue(): string {
-    return this.#setup.queue
+    return this.#hold.queue
   }
 
   get token(): string {
-    const { consumerTag, deliveryTag } = this.#setup.incoming.fields as {
-      consumerTag?: string
-      deliveryTag: number
-    }
-    return `${consumerTag ?? ''}.${deliveryTag}`
+    return `${this.#consumerTag}.${this.#incoming.fields.deliveryTag}`
   }
 
   get lost(): AbortSignal {
-    return this.#setup.lost
+    return this.#hold.lost
   }
 
   settle(outcome: Outcome, out?: readonly Outgoing[]): Promise<boolean> {
-    if (this.#settled || this.#setup.lost.aborted) return no
+    if (this.#settled || this.#hold.lost.aborted) return no
     this.#settled = true
     if (out === undefined && outcome.type === 'ack') return this.#acknowledge() ? yes : no
     return this.#settle(outcome, out)
@@ -78,12 +76,12 @@ export class AmqpDelivery extends ReceivedMessage implements Delivery {
 
   /** The hold lasts as long as the connection: there is nothing to extend. */
   extend(): Promise<boolean> {
-    return Promise.resolve(!this.#settled && !this.#setup.lost.aborted)
+    return Promise.resolve(!this.#settled && !this.#hold.lost.aborted)
   }
 
   async #settle(outcome: Outcome, out: readonly Outgoing[] | undefined): Promise<boolean> {
     try {
-      if (out !== undefined) await this.#setup.settlements.publish(out)
+      if (out !== undefined) await this.#hold.settlements.publish(out)
       if (await this.#moved(outcome)) return this.#acknowledge()
     } catch (error) {
       // Nothing was settled: it may be tried again.
@@ -95,7 +93,8 @@ export class AmqpDelivery extends ReceivedMessage implements Delivery {
 
   /** True where nothing but the acknowledgement is left to do. */
   async #moved(outcome: Outcome): Promise<boolean> {
-    const { settlements, incoming, queue } = this.#setup
+    const { settlements, queue } = this.#hold
+    const incoming = this.#incoming
     switch (outcome.type) {
       case 'ack':
         return true
@@ -119,15 +118,19 @@ export class AmqpDelivery extends ReceivedMessage implements Delivery {
   }
 
   #tell(say: (channel: Channel, incoming: Incoming) => void): boolean {
-    const { channel, incoming, lost, onSettled } = this.#setup
+    const { channel, lost } = this.#hold
     if (lost.aborted) return false
     try {
-      say(channel, incoming)
+      say(channel, this.#incoming)
     } catch {
       // The channel has just closed.
       return false
     }
-    onSettled()
+    this.#hold.settled(this.#consumerTag)
     return true
+  }
+
+  get #consumerTag(): string {
+    return (this.#incoming.fields as { consumerTag?: string }).consumerTag ?? ''
   }
 }

@@ -72,21 +72,30 @@ export function toWire(outgoing: Outgoing, maximumBodyBytes: number, nowMs: numb
     )
   }
   if (properties.headers !== undefined) assertHeaders(properties)
-  const { headers, expiration, ...rest } = properties
+  const { headers, expiration } = properties
   const expires = ttlMs === undefined ? expiration : String(wholeMs(ttlMs, 'ttlMs'))
   const table = properties.timestamp === undefined ? headers : { ...headers, [wireHeader.publishedAt]: nowMs }
   return {
     exchange: outgoing.exchange,
     routingKey: outgoing.routingKey,
     content: typeof body === 'string' ? Buffer.from(body) : asBuffer(body),
+    // Each field by name: spreads were a tenth of what a message costs here (benchmark P8).
     fields: {
-      ...rest,
       mandatory: true,
+      contentType: properties.contentType,
+      contentEncoding: properties.contentEncoding,
+      headers: table === undefined ? undefined : wireHeaders(table),
       deliveryMode: properties.deliveryMode ?? 2,
+      priority: properties.priority,
+      correlationId: properties.correlationId,
+      replyTo: properties.replyTo,
+      expiration: expires,
+      messageId: properties.messageId,
       timestamp: properties.timestamp ?? Math.floor(nowMs / 1_000),
-      ...(expires !== undefined && { expiration: expires }),
-      ...(table !== undefined && { headers: wireHeaders(table) }),
-    },
+      type: properties.type,
+      userId: properties.userId,
+      appId: properties.appId,
+    } as PublishFields,
   }
 }
 
@@ -227,10 +236,10 @@ function putDeathsAside(headers: WireTable): void {
 }
 
 function propertiesOf(incoming: Incoming): Properties {
-  const { headers, ...rest } = incoming.properties
+  const all = incoming.properties as unknown as WireTable
   const result: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(rest)) if (value !== undefined) result[name] = value
-  const table: WireTable | undefined = headers
+  for (const name of plainProperties) if (all[name] !== undefined) result[name] = all[name]
+  const table = headersOf(incoming)
   if (table === undefined || isEmpty(table)) return result
   const visible = cleaned(table)
   const expiration = visible[wireHeader.expiration]
@@ -238,6 +247,23 @@ function propertiesOf(incoming: Incoming): Properties {
   for (const name of hiddenHeaders) delete visible[name]
   return isEmpty(visible) ? result : { ...result, headers: fieldHeaders(visible) }
 }
+
+/** All but the headers. */
+const plainProperties = [
+  'contentType',
+  'contentEncoding',
+  'deliveryMode',
+  'priority',
+  'correlationId',
+  'replyTo',
+  'expiration',
+  'messageId',
+  'timestamp',
+  'type',
+  'userId',
+  'appId',
+  'clusterId',
+] as const
 
 /** Told by other means. */
 const hiddenHeaders = Object.values(wireHeader)

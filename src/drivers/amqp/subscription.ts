@@ -12,9 +12,9 @@ import { assert } from '../../std/assert.ts'
 import { ClosedError, MillraceError } from '../../model/errors.ts'
 import type { ConsumeOptions, Consumer, Delivery } from '../../client/driver.ts'
 import { openChannel } from './amqplib.ts'
-import type { Channel, Connection, Incoming } from './amqplib.ts'
+import type { Connection, Incoming } from './amqplib.ts'
 import { AmqpDelivery } from './delivery.ts'
-import type { Settlements } from './delivery.ts'
+import type { Hold, Settlements } from './delivery.ts'
 import { asMillraceError } from './failure.ts'
 
 export interface SubscriptionSetup {
@@ -38,9 +38,8 @@ export interface SubscriptionSetup {
 const leastAddition = 0.25
 
 /** One channel and the consumers on it. */
-interface Stage {
-  readonly channel: Channel
-  readonly lost: AbortController
+interface Stage extends Hold {
+  readonly losing: AbortController
   /** Credit by consumer tag. */
   readonly consumers: Map<string, number>
   /** Deliveries that are not settled. */
@@ -74,10 +73,21 @@ export class Subscription implements Consumer {
   /** @throws MillraceError NOT_FOUND, ACCESS_REFUSED, RESOURCE_LOCKED, CONNECTION_LOST */
   async begin(connection: Connection): Promise<void> {
     if (this.#cancelled) return
-    const lost = new AbortController()
+    const losing = new AbortController()
     let stage: Stage | undefined
     const channel = await openChannel(connection, (cause) => stage && this.#channelClosed(stage, cause))
-    stage = { channel, lost, consumers: new Map(), unsettled: 0, orphaned: 0 }
+    const begun: Stage = {
+      queue: this.#setup.queue,
+      settlements: this.#setup.settlements,
+      channel,
+      losing,
+      lost: losing.signal,
+      consumers: new Map(),
+      unsettled: 0,
+      orphaned: 0,
+      settled: (consumerTag) => this.#settled(begun, consumerTag),
+    }
+    stage = begun
     try {
       await this.#consume(stage, this.#prefetch)
     } catch (error) {
@@ -111,7 +121,7 @@ export class Subscription implements Consumer {
     const stage = this.#stage
     this.#stage = undefined
     if (stage === undefined) return
-    stage.lost.abort(new ClosedError('The consumer was closed'))
+    stage.losing.abort(new ClosedError('The consumer was closed'))
     this.#setup.onIdle()
     await Promise.resolve()
       .then(() => stage.channel.close())
@@ -123,7 +133,7 @@ export class Subscription implements Consumer {
     const stage = this.#stage
     this.#stage = undefined
     if (stage === undefined) return
-    stage.lost.abort(cause)
+    stage.losing.abort(cause)
     this.#setup.onIdle()
   }
 
@@ -143,16 +153,7 @@ export class Subscription implements Consumer {
   #arrived(stage: Stage, tag: string | undefined, incoming: Incoming | null): void {
     if (incoming === null) return this.#cancelledByServer(stage, tag)
     stage.unsettled += 1
-    const consumerTag = (incoming.fields as { consumerTag?: string }).consumerTag ?? ''
-    const delivery = new AmqpDelivery({
-      incoming,
-      queue: this.#setup.queue,
-      channel: stage.channel,
-      lost: stage.lost.signal,
-      settlements: this.#setup.settlements,
-      onSettled: () => this.#settled(stage, consumerTag),
-    })
-    this.#setup.sink(delivery)
+    this.#setup.sink(new AmqpDelivery(incoming, stage))
   }
 
   #settled(stage: Stage, consumerTag: string): void {

@@ -47,7 +47,8 @@ function numbersOnly(value: unknown): unknown {
 
 test('a plain message needs no header of ours', () => {
   const { fields, content } = toWire(outgoing({ properties: { messageId: 'id', type: 't' } }), 100, nowMs)
-  assert.deepEqual(fields, {
+  const said = Object.entries(fields).filter(([, value]) => value !== undefined)
+  assert.deepEqual(Object.fromEntries(said), {
     messageId: 'id',
     type: 't',
     deliveryMode: 2,
