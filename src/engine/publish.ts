@@ -198,7 +198,8 @@ function publishRouted(
   if (targets.length === 1 && isPlain(first, extras)) {
     return publishPlain(kernel, first, stored, extras, nowMs)
   }
-  return publishTo(kernel, targets, stored, extras, nowMs)
+  // A copy: what a queue refuses or expires is dead-lettered on the way, and that routes too.
+  return publishTo(kernel, [...targets], stored, extras, nowMs)
 }
 
 /** The long road: asks each queue, then enters those that take it, in one record. */
@@ -213,7 +214,8 @@ function publishTo(
   const taking: Queue[] = []
   let refused = 0
   let duplicateOf: string | undefined
-  for (const queue of targets) {
+  // A copy: what expires or is refused meanwhile is routed too, and the answer of a route holds until the next.
+  for (const queue of targets.slice()) {
     expireUnclaimed(kernel, queue, nowMs)
     const seen = extras.dedupe && queue.deduplication?.find(extras.dedupe.key, nowMs)
     if (seen !== undefined) {

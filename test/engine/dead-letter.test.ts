@@ -135,3 +135,17 @@ test('what a handler says at any length fits into the headers', () => {
   assert.equal(String(client.headers('dead')['x-millrace-error']).length, 4_096)
   bench.settle()
 })
+
+test('a queue that refuses a message into its dead letters does not keep it from the others', () => {
+  const bench = Bench.create()
+  const client = bench.client()
+  const full = { 'x-max-length': 0, 'x-overflow': 'reject-publish-dlx', 'x-dead-letter-exchange': '' }
+  client.queue('a', { ...full, 'x-dead-letter-routing-key': 'dead' })
+  for (const name of ['b', 'c', 'dead']) client.queue(name)
+  for (const queue of ['a', 'b', 'c']) {
+    client.session.bindQueue({ queue, exchange: 'amq.fanout', routingKey: '' })
+  }
+  client.publish('amq.fanout', '', 'm')
+  bench.settle()
+  for (const name of ['b', 'c', 'dead']) assert.deepEqual(client.drain(name), ['m'], name)
+})
