@@ -52,10 +52,10 @@ function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
 
 function consumeReplies(channel: Channel, method: MethodOf<'basic.consume'>): void {
   const { session, connection } = channel
-  if (channel.replyConsumerTag !== undefined) throw preconditionFailed('reply consumer already set')
-  if (!method.noAck) throw preconditionFailed('reply consumer cannot acknowledge')
   const tag = method.consumerTag
   if (session.consumers.has(tag)) throw tagInUse(tag)
+  if (!method.noAck) throw preconditionFailed('reply consumer cannot acknowledge')
+  if (channel.replyConsumerTag !== undefined) throw preconditionFailed('reply consumer already set')
   channel.replyAddress = connection.server.replyAddresses.add(channel)
   const consumerTag = tag === '' ? `amq.ctag-${channel.replyAddress.slice(replyToName.length + 1)}` : tag
   channel.replyConsumerTag = consumerTag
