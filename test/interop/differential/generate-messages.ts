@@ -108,6 +108,39 @@ const everyType: Readonly<Record<string, Typed>> = {
   table: { inner: { deep: 'x' } },
 }
 
+const replyTo = 'amq.rabbitmq.reply-to'
+
+/** Asks, or answers, by direct reply-to; or does either where it makes no sense. */
+export function requestOrReply(dice: Dice, count: number): Bare<MethodStep> | Bare<PublishStep> {
+  const kind = dice.weighted({ listen: 4, ask: 5, answer: 5, look: 1, cancel: 0.5, odd: 1 })
+  if (kind === 'listen') {
+    const consumerTag = dice.chance(0.2) ? '' : dice.pick(consumerTags)
+    return method({ type: 'basic.consume', queue: replyTo, consumerTag, noAck: dice.chance(0.9) })
+  }
+  if (kind === 'look')
+    return method({ type: 'queue.declare', queue: dice.pick([replyTo, '$reply']), passive: true })
+  if (kind === 'cancel') return method({ type: 'basic.cancel', consumerTag: dice.pick(consumerTags) })
+  if (kind === 'odd') {
+    return dice.pick([
+      method({ type: 'basic.get', queue: replyTo, noAck: true }),
+      method({ type: 'queue.declare', queue: replyTo }),
+      method({ type: 'queue.bind', queue: replyTo, exchange: '@x1' }),
+      method({ type: 'queue.delete', queue: replyTo }),
+      method({ type: 'queue.purge', queue: replyTo }),
+    ])
+  }
+  return {
+    type: 'publish',
+    publish: {
+      exchange: '',
+      routingKey: kind === 'ask' ? dice.pick(queueNames) : '$reply',
+      ...(dice.chance(0.3) && { mandatory: true }),
+    },
+    properties: { correlationId: 'c-1', ...(kind === 'ask' && { replyTo }) },
+    body: `m${count}`,
+  }
+}
+
 export function get(dice: Dice): Bare<MethodStep> {
   return method({ type: 'basic.get', queue: anyQueue(dice), noAck: dice.chance(0.3) })
 }

@@ -16,6 +16,7 @@ export type Theme =
   | 'exclusive'
   | 'arguments'
   | 'expiry'
+  | 'replies'
 
 export const themes: readonly Theme[] = [
   'plain',
@@ -28,6 +29,7 @@ export const themes: readonly Theme[] = [
   'exclusive',
   'arguments',
   'dead-letters',
+  'replies',
 ]
 
 export const queueNames = ['@q1', '@q2', '@q3'] as const
@@ -71,6 +73,7 @@ function argumentsOf(dice: Dice, theme: Theme): TypedTable {
     case 'routing':
     case 'exclusive':
     case 'arguments':
+    case 'replies':
       return {}
   }
 }

@@ -10,6 +10,7 @@ import {
   publish,
   qos,
   recover,
+  requestOrReply,
   settle,
   transaction,
 } from './generate-messages.ts'
@@ -46,6 +47,7 @@ type Kind =
   | 'abort'
   | 'unopened'
   | 'frames'
+  | 'request'
 
 const weights: Readonly<Record<Kind, number>> = {
   publish: 26,
@@ -67,6 +69,7 @@ const weights: Readonly<Record<Kind, number>> = {
   abort: 0.15,
   unopened: 0.1,
   frames: 0.25,
+  request: 0.2,
 }
 
 const routingWeights: Partial<Record<Kind, number>> = {
@@ -87,6 +90,7 @@ export function generate(seed: number): Sequence {
   const kinds = {
     ...weights,
     ...(theme === 'routing' && routingWeights),
+    ...(theme === 'replies' && { request: 50 }),
     ...(transactional && { transaction: 12 }),
   }
   const count = 4 + dice.below(22)
@@ -129,6 +133,8 @@ function step(dice: Dice, what: { theme: Theme; kind: Kind; index: number }): St
       return at(dice, qos(dice))
     case 'other':
       return at(dice, others(dice))
+    case 'request':
+      return at(dice, requestOrReply(dice, index))
     case 'transaction':
       return at(dice, transaction(dice), 0, 1)
     case 'declare-queue':

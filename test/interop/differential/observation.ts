@@ -142,6 +142,8 @@ export class Names {
   readonly #seen = new Map<string, string>()
   /** The last queue name that the server gave. */
   generated = ''
+  /** The last address of a requester that the server gave. */
+  replyAddress = 'amq.rabbitmq.reply-to.none'
 
   constructor(prefix: string) {
     this.#prefix = prefix
@@ -150,6 +152,7 @@ export class Names {
   /** From a step's text to what is sent. */
   send(text: string): string {
     if (text === '$gen') return this.generated
+    if (text === '$reply') return this.replyAddress
     return text.startsWith('@') ? `${this.#prefix}-${text.slice(1)}` : text
   }
 
@@ -164,11 +167,14 @@ export class Names {
   /** From what was seen to what may be compared. */
   compare<T>(value: T): T {
     const text = JSON.stringify(value).replaceAll(`${this.#prefix}-`, '@')
-    const known = text.replaceAll(/amq\.(gen|ctag)-[\w-]{10,}/g, (name, kind: string) => {
-      let short = this.#seen.get(name)
-      if (short === undefined) this.#seen.set(name, (short = `${kind}#${this.#seen.size}`))
-      return short
-    })
+    const known = text.replaceAll(
+      /amq\.(gen|ctag|rabbitmq\.reply-to)[-.][\w./+=-]{10,}/g,
+      (name, kind: string) => {
+        let short = this.#seen.get(name)
+        if (short === undefined) this.#seen.set(name, (short = `${kind}#${this.#seen.size}`))
+        return short
+      },
+    )
     return JSON.parse(known.replaceAll(numberTypes, '$1integer')) as T
   }
 }

@@ -243,6 +243,8 @@ export class Run {
         if (arrival.queue.startsWith('amq.gen-')) this.#names.generated = arrival.queue
         this.#watch.exists(arrival.queue, index)
       }
+      const replyTo = 'properties' in arrival ? arrival.properties?.replyTo : undefined
+      if (replyTo?.startsWith('amq.rabbitmq.reply-to.') === true) this.#names.replyAddress = replyTo
       if (arrival.type === 'channel.open-ok' && state === undefined) link.channels.set(number, newChannel())
       if (arrival.type === 'channel.close' || arrival.type === 'channel.close-ok')
         link.channels.delete(number)

@@ -1,6 +1,7 @@
 /**
  * What a sequence is made of: plain data that can be printed, cut short and run again. Text that begins with `@` is a name
- * of the sequence's own, so that many run beside each other on one server; `$gen` is the last name that the server gave.
+ * of the sequence's own, so that many run beside each other on one server; `$gen` is the last name that the server gave, `$reply` the last
+ * address of a requester.
  */
 import type { Sent } from '../raw-client.ts'
 import type { TypedProperties } from './typed-properties.ts'
