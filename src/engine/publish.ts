@@ -214,8 +214,7 @@ function publishTo(
   const taking: Queue[] = []
   let refused = 0
   let duplicateOf: string | undefined
-  // A copy: what expires or is refused meanwhile is routed too, and the answer of a route holds until the next.
-  for (const queue of targets.slice()) {
+  for (const queue of targets) {
     expireUnclaimed(kernel, queue, nowMs)
     const seen = extras.dedupe && queue.deduplication?.find(extras.dedupe.key, nowMs)
     if (seen !== undefined) {
