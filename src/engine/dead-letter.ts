@@ -180,7 +180,10 @@ function newDeath(queue: Queue, message: Message, death: Death): FieldTable {
   const properties = message.properties
   const carbonCopies = properties.headers?.['CC']
   const keys: FieldValue[] = [message.routingKey]
-  if (carbonCopies !== undefined && isFieldArray(carbonCopies)) keys.push(...carbonCopies)
+  if (carbonCopies !== undefined && isFieldArray(carbonCopies)) {
+    // What is no text is no key; and tables within, deeper here than there, might be deeper than a table may be.
+    keys.push(...carbonCopies.filter((key) => typeof key === 'string'))
+  }
   const table: Record<string, FieldValue> = {
     count: 1n,
     reason: death.reason,
@@ -193,10 +196,11 @@ function newDeath(queue: Queue, message: Message, death: Death): FieldTable {
   return table
 }
 
+/** One death more. A client may have put anything there: what is no whole number counts as none, and 64 bits are not left. */
 function recount(death: FieldTable): FieldTable {
   const count = death['count']
-  const before = typeof count === 'bigint' || typeof count === 'number' ? BigInt(count) : 0n
-  return { ...death, count: before + 1n }
+  const isWhole = typeof count === 'bigint' || (typeof count === 'number' && Number.isInteger(count))
+  return { ...death, count: BigInt.asIntN(64, (isWhole ? BigInt(count) : 0n) + 1n) }
 }
 
 /** The deaths on record, newest first; a client's own header of that name that is no such list counts as none. */

@@ -1,6 +1,6 @@
 /** What an exchange of type `x-delayed-message` held back is due: it is routed now. See held-entry.ts. */
 import type { Entry } from '../model/entry.ts'
-import { Message } from '../model/message.ts'
+import type { Message } from '../model/message.ts'
 import { deadLetterRefused } from './dead-letter.ts'
 import { enterQueues } from './enter.ts'
 import type { Exchange } from './exchange.ts'
@@ -21,10 +21,12 @@ export function releaseHeld(
   const message = asReleased(held.message)
   const persistent = held.lane === heldLane.persistent
   const released = withoutBlindCopies(message)
-  // Numbers are written at full width here, and its publisher may have left no room for that.
+  // The number may take more bytes now, and its publisher may have left no room for that. (Without BCC there always is.)
   const stored = released.isEncodable ? released : held.message
+  // A copy: what a queue refuses is dead-lettered on the way, and that routes too.
+  const found = [...exchange.vhost.route(exchange, message, routingKeysOf(message))]
   const targets: Queue[] = []
-  for (const queue of exchange.vhost.route(exchange, message, routingKeysOf(message))) {
+  for (const queue of found) {
     if (!refuses(queue, held.bodyBytes)) {
       targets.push(queue)
       queue.counters.published += 1
@@ -37,8 +39,8 @@ export function releaseHeld(
       deadLetterRefused(kernel, queue, { message: stored, bodyBytes, persistent, key, nowMs })
     }
   }
+  if (found.length === 0) kernel.counters.unroutable += 1
   if (targets.length === 0) {
-    kernel.counters.unroutable += 1
     if (held.stored) kernel.journal.settled(held.seq)
   } else {
     enterQueues(kernel, targets, {
@@ -60,7 +62,6 @@ export function releaseHeld(
 
 /** Its delay is negated: it is not held back again, and whoever gets it sees that it was. */
 function asReleased(message: Message): Message {
-  const { exchange, routingKey, properties, body } = message
-  const headers = { ...properties.headers, 'x-delay': -delayOf(message) }
-  return Message.of(exchange, routingKey, { ...properties, headers }, body)
+  const set = { 'x-delay': -delayOf(message) }
+  return message.changed(message.exchange, message.routingKey, { set, remove: [], dropsExpiration: false })
 }

@@ -89,7 +89,8 @@ export class VirtualHost {
   }
 
   /**
-   * The queues that a message published to the exchange goes to, each once; the answer is valid until the next call.
+   * The queues that a message published to the exchange goes to, each once; the answer is valid until the next call. Take a
+   * copy before anything is dead-lettered: that is such a call.
    * @param keys its routing key and those of CC and BCC; undefined for the message's own alone
    */
   route(exchange: Exchange, message: Message, keys: readonly string[] | undefined): readonly Queue[] {

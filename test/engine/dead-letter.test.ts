@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { silentJournal } from '../../src/engine/engine.ts'
+import { persistentPublish } from '../../src/engine/publish.ts'
+import { maximumFieldDepth } from '../../src/model/field-value.ts'
+import type { FieldTable, FieldValue } from '../../src/model/field-value.ts'
+import { Message } from '../../src/model/message.ts'
+import { encodeProperties } from '../../src/model/properties.ts'
 import type { Journal } from '../../src/model/record.ts'
 import { Bench } from './harness.ts'
 
@@ -148,4 +153,91 @@ test('a queue that refuses a message into its dead letters does not keep it from
   client.publish('amq.fanout', '', 'm')
   bench.settle()
   for (const name of ['b', 'c', 'dead']) assert.deepEqual(client.drain(name), ['m'], name)
+})
+
+describe('what a queue refuses or expires on the way', () => {
+  const toDead = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' }
+  const refusing = { ...toDead, 'x-max-length': 0, 'x-overflow': 'reject-publish-dlx' }
+
+  function setUp(first: FieldTable, exchange: string) {
+    const bench = Bench.create()
+    const client = bench.client()
+    const table = { 'x-delayed-type': 'fanout' }
+    client.session.declareExchange({ name: 'held', kind: 'x-delayed-message', arguments: table })
+    client.queue('dead')
+    client.queue('first', first)
+    for (const name of ['second', 'third']) client.queue(name)
+    for (const queue of ['first', 'second', 'third']) {
+      client.session.bindQueue({ queue, exchange, routingKey: '' })
+    }
+    return { bench, client }
+  }
+
+  test('takes nothing from the other queues of a fanout', () => {
+    const { client } = setUp(refusing, 'amq.fanout')
+    assert.deepEqual(client.publish('amq.fanout', '', 'a'), { type: 'rejected', queues: 2, messageId: '' })
+    for (const name of ['dead', 'second', 'third']) assert.deepEqual(client.drain(name), ['a'], name)
+  })
+
+  test('takes nothing from the other queues where a time to live of 0 has run out', () => {
+    const { client } = setUp({ ...toDead, 'x-message-ttl': 0 }, 'amq.fanout')
+    client.send('first', 'old')
+    client.publish('amq.fanout', '', 'a')
+    for (const name of ['second', 'third']) assert.deepEqual(client.drain(name), ['a'], name)
+    assert.deepEqual(client.drain('dead'), ['old'])
+  })
+
+  test('takes nothing from the other queues when what was held back is due', () => {
+    const { bench, client } = setUp(refusing, 'held')
+    client.publish('held', '', 'a', {}, { headers: { 'x-delay': 5 } })
+    bench.pass(5)
+    for (const name of ['dead', 'second', 'third']) assert.deepEqual(client.drain(name), ['a'], name)
+    assert.equal(bench.engine.counters.unroutable, 0)
+  })
+})
+
+describe('a dead letter of a message whose headers a client forged', () => {
+  function letterOf(headers: FieldTable, form: 'bytes' | 'objects'): FieldTable {
+    const bench = Bench.create()
+    const client = bench.client()
+    client.queue('dead')
+    client.queue('q', {
+      'x-message-ttl': 5,
+      'x-dead-letter-exchange': '',
+      'x-dead-letter-routing-key': 'dead',
+    })
+    const message =
+      form === 'bytes'
+        ? Message.ofBytes('', 'q', encodeProperties({ headers }), 'body')
+        : Message.of('', 'q', { headers }, 'body')
+    client.session.publish(message, { ...persistentPublish, hasHeaders: true }, bench.nowMs)
+    bench.pass(5)
+    return client.headers('dead')
+  }
+
+  const counts: readonly [FieldValue, bigint][] = [
+    [1.5, 1n],
+    [NaN, 1n],
+    ['2', 1n],
+    [null, 1n],
+    [2, 3n],
+    [2n ** 63n - 1n, -(2n ** 63n)],
+  ]
+  for (const form of ['bytes', 'objects'] as const) {
+    for (const [count, expected] of counts) {
+      test(`counts on from ${count === null ? 'nothing' : `${typeof count} ${count}`} in ${form}`, () => {
+        const letter = letterOf({ 'x-death': [{ queue: 'q', reason: 'expired', count }] }, form)
+        const [death] = letter['x-death'] as FieldTable[]
+        assert.equal(BigInt(death?.['count'] as number | bigint), expected)
+      })
+    }
+
+    test(`names the copies that are keys, and nothing that is nested, in ${form}`, () => {
+      let nested: FieldValue = 'deep'
+      for (let depth = 2; depth < maximumFieldDepth; depth += 1) nested = [nested]
+      const letter = letterOf({ CC: ['copy', nested] }, form)
+      const [death] = letter['x-death'] as FieldTable[]
+      assert.deepEqual(death?.['routing-keys'], ['q', 'copy'])
+    })
+  }
 })

@@ -32,6 +32,14 @@ function narrow(headers: FieldTable): Uint8Array {
   return Buffer.concat([head, table])
 }
 
+/** Property bytes with one more header, a number of one byte (`b`), in front. */
+function withByte(name: string, value: number, bytes: Uint8Array): Uint8Array {
+  const field = Buffer.concat([Buffer.of(name.length), Buffer.from(name), Buffer.from('b'), Buffer.of(value)])
+  const head = Buffer.from(bytes.subarray(0, 6))
+  head.writeUInt32BE(head.readUInt32BE(2) + field.length, 2)
+  return Buffer.concat([head, field, bytes.subarray(6)])
+}
+
 function setUp() {
   const bench = Bench.create()
   const client = bench.client()
@@ -96,10 +104,25 @@ describe('what is passed on with other headers', () => {
     const table = { 'x-delayed-type': 'fanout' }
     client.session.declareExchange({ name: 'x', kind: 'x-delayed-message', arguments: table })
     client.session.bindQueue({ queue: 'dead', exchange: 'x', routingKey: '' })
-    const message = Message.ofBytes('x', '', narrow({ 'x-delay': 10 }), 'body')
+    const message = Message.ofBytes('x', '', withByte('x-delay', 10, filling(12)), 'body')
     client.session.publish(message, { ...persistentPublish, hasHeaders: true }, bench.nowMs)
     bench.pass(10)
     assert.equal(client.headers('dead')['x-delay'], 10)
+  })
+
+  test('numbers stay as narrow in a message that was held back, and it shows no blind copies', () => {
+    const { bench, client } = setUp()
+    const table = { 'x-delayed-type': 'direct' }
+    client.session.declareExchange({ name: 'x', kind: 'x-delayed-message', arguments: table })
+    client.session.bindQueue({ queue: 'dead', exchange: 'x', routingKey: 'blind' })
+    const message = Message.ofBytes('x', '', narrow({ 'x-delay': 10, BCC: ['blind'] }), 'body')
+    client.session.publish(message, { ...persistentPublish, hasHeaders: true }, bench.nowMs)
+    bench.pass(10)
+    const got = client.session.get({ queue: 'dead', noAck: true }, bench.nowMs)
+    const { headers } = got!.delivery.entry.message.properties
+    assert.equal(headers?.['x-delay'], -10)
+    assert.ok(!Object.hasOwn(headers ?? {}, 'BCC'))
+    assert.equal(got!.delivery.entry.message.propertyBytes.length, narrow({ 'x-delay': -10 }).length)
   })
 
   test('narrow numbers stay as narrow without BCC, and in a dead letter', () => {
