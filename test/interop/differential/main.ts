@@ -1,7 +1,7 @@
 /**
  * `npm run differential -- FROM COUNT` runs so many seeds from that one on a RabbitMQ and on Millrace's broker, and prints
- * where they differ, each made as short as can be. `--lanes N` runs N beside each other; `--self` compares RabbitMQ with
- * itself, to see what the harness is worth; `--data` gives the broker a folder; `--keep-going N` stops after N differences.
+ * where they differ, each made as short as can be. `--stop N` begins no more after N differences; `--lanes N` runs N beside each other; `--self` compares RabbitMQ with
+ * itself, to see what the harness is worth; `--data` gives the broker a folder; `--learn` renews findings.jsonl.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { RabbitMq } from '../../servers/rabbitmq.ts'
 import { startBroker } from '../../../src/server/index.ts'
+import { learn } from './findings.ts'
 import { report, runRange } from './range.ts'
 
 const { values, positionals } = parseArgs({
@@ -17,6 +18,7 @@ const { values, positionals } = parseArgs({
     self: { type: 'boolean', default: false },
     data: { type: 'boolean', default: false },
     stop: { type: 'string', default: '10' },
+    learn: { type: 'boolean', default: false },
     'no-shrink': { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -35,20 +37,25 @@ await using rabbit = await RabbitMq.start()
 await using subject = values.self
   ? await RabbitMq.start()
   : await startBroker({ port: 0, ...(folder !== undefined && { data: folder }) })
-const startMs = performance.now()
-const summary = await runRange({
-  ports: { reference: rabbit.port, subject: subject.port },
-  from,
-  count,
-  lanes: whole(values.lanes),
-  stopAfter: whole(values.stop),
-  shrinks: !values['no-shrink'],
-  tell: (text) => console.log(text),
-})
-const seconds = (performance.now() - startMs) / 1000
-console.log(
-  report(summary),
-  `in ${seconds.toFixed(1)} s, ${(summary.sequences / seconds).toFixed(1)} a second`,
-)
+if (values.learn) await learn(rabbit.port)
+else await compare()
 if (folder !== undefined) await rm(folder, { recursive: true, force: true })
-process.exitCode = summary.differences.length === 0 ? 0 : 1
+
+async function compare(): Promise<void> {
+  const startMs = performance.now()
+  const summary = await runRange({
+    ports: { reference: rabbit.port, subject: subject.port },
+    from,
+    count,
+    lanes: whole(values.lanes),
+    stopAfter: whole(values.stop),
+    shrinks: !values['no-shrink'],
+    tell: (text) => console.log(text),
+  })
+  const seconds = (performance.now() - startMs) / 1000
+  console.log(
+    report(summary),
+    `in ${seconds.toFixed(1)} s, ${(summary.sequences / seconds).toFixed(1)} a second`,
+  )
+  process.exitCode = summary.differences.length === 0 ? 0 : 1
+}

@@ -1,0 +1,14 @@
+/** What differential runs have found stays mended: RabbitMQ's answers are on record, so none is needed here. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startBroker } from '../../src/server/index.ts'
+import { answer, readFindings } from './differential/findings.ts'
+
+test('recorded sequences are answered as RabbitMQ did', async (t) => {
+  const findings = readFindings()
+  await using broker = await startBroker({ port: 0 })
+  const answers = await answer(findings, broker.port)
+  for (const [index, finding] of findings.entries()) {
+    await t.test(finding.rule, () => assert.deepEqual(answers[index], finding.answers))
+  }
+})
