@@ -39,8 +39,6 @@ function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
   const { noAck, exclusive, nowait } = method
   const name = stripLineBreaks(method.queue)
   if (name === replyToName) return consumeReplies(channel, method)
-  if (method.consumerTag !== '' && method.consumerTag === channel.replyConsumerTag)
-    throw tagInUse(method.consumerTag)
   channel.access.checkQueue('read', name === '' ? session.lastQueueName : name)
   const consumerTag = session.consume(
     { queue: name, tag: method.consumerTag, noAck, exclusive, arguments: method.arguments },
