@@ -27,7 +27,7 @@ import type { Policies } from './policies.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
 import { tooMany, unknownVhost } from './refusals.ts'
-import { mendHoldings, restoreDefinition, restoreEntries } from './restore.ts'
+import { dropHomeless, mendHoldings, restoreDefinition, restoreEntries } from './restore.ts'
 import { Session } from './session.ts'
 import type { SessionSink } from './sink.ts'
 import { takeSnapshot } from './snapshot.ts'
@@ -127,9 +127,10 @@ export class Engine {
       deleteVhost: (name: string) => this.deleteVhost(name, 0),
     }
     for (const definition of recovered.definitions) restoreDefinition(into, definition)
-    for (const queue of recovered.queues) restoreEntries(kernel, queue)
+    const homeless = recovered.queues.filter((queue) => !restoreEntries(kernel, queue))
     kernel.isRestoring = false
     kernel.journal = journal
+    for (const queue of homeless) dropHomeless(kernel, queue)
     mendHoldings(kernel)
   }
 

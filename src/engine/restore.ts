@@ -1,5 +1,4 @@
 /** Restoring: what a store recovered becomes the engine's state again. Of entries only their counts: nothing is in memory. */
-import { assert } from '../std/assert.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import { describeResource, parseQueueArguments } from '../model/arguments.ts'
 import type { QueueId } from '../model/entry.ts'
@@ -61,10 +60,10 @@ export function restoreDefinition(into: Restoring, fact: Definition): void {
   }
 }
 
-/** Counts the entries that were found of a queue. */
-export function restoreEntries(kernel: Kernel, found: RecoveredQueue): void {
+/** Counts the entries that were found of a queue; false if it is not there, because its declaration was lost (damage). */
+export function restoreEntries(kernel: Kernel, found: RecoveredQueue): boolean {
   const queue = kernel.queues.get(found.queueId)
-  assert(queue !== undefined, 'entries are recovered for queues that exist')
+  if (queue === undefined) return false
   for (const { lane, count, bodyBytes } of found.lanes) {
     if (count === 0) continue
     queue.lanes.at(lane).restore(count, bodyBytes)
@@ -80,14 +79,23 @@ export function restoreEntries(kernel: Kernel, found: RecoveredQueue): void {
   }
   for (const { seq, key } of found.heldKeys) queue.restoreKey(key, seq)
   if (queue.limited && queue.isOverLimit) kernel.markOverflowing(queue)
+  return true
+}
+
+/** The entries of a queue that is not there are of no use to anybody: they are taken off the record. */
+export function dropHomeless(kernel: Kernel, found: RecoveredQueue): void {
+  const { queueId, lanes, delayed } = found
+  kernel.counters.lostEntries += lanes.reduce((sum, { count }) => sum + count, delayed.seqs.length)
+  kernel.journal.purged({ queueId, throughSeq: kernel.nextSeq - 1, state: 'all', survivors: [] })
 }
 
 function restoreQueue(into: Restoring, fact: Definition & { type: 'queue.declared' }): void {
   const { kernel } = into
   const vhost = into.vhosts.get(fact.vhost)
-  if (vhost === undefined || vhost.queues.has(fact.name)) return
+  if (vhost === undefined) return
   const { id, name, autoDelete, arguments: table } = fact
   if (fact.holdsFor !== undefined) return restoreHolding(kernel, vhost, fact.holdsFor, id)
+  if (!makeWay(kernel, vhost.queues.get(name), id)) return
   const settings = parseQueueArguments(table, describeResource('queue', { name, vhost: vhost.name }))
   const declaration = { name, durable: true, autoDelete, arguments: table, settings, ownerConnectionId: 0 }
   // Used last at a time that nobody knows: its `x-expires` begins with the first advance.
@@ -99,10 +107,16 @@ function restoreQueue(into: Restoring, fact: Definition & { type: 'queue.declare
 
 function restoreHolding(kernel: Kernel, vhost: VirtualHost, exchangeName: string, id: QueueId): void {
   const exchange = vhost.exchanges.get(exchangeName)
-  if (exchange === undefined || exchange.kind !== 'x-delayed-message' || exchange.holding !== undefined)
-    return
+  if (exchange?.kind !== 'x-delayed-message' || !makeWay(kernel, exchange.holding, id)) return
   holdFor(kernel, exchange, id)
   if (id >= kernel.nextQueueId) kernel.nextQueueId = id + 1
+}
+
+/** Of two queues in one place the later counts: the first one's deletion was lost (damage). False if it is there already. */
+function makeWay(kernel: Kernel, there: Queue | undefined, id: QueueId): boolean {
+  if (there?.id === id) return false
+  if (there !== undefined) removeQueue(kernel, there)
+  return true
 }
 
 /** An exchange whose place for what it holds back is not on record (damage) gets a new one. */

@@ -215,7 +215,7 @@ describe('a dead letter of a message whose headers a client forged', () => {
     return client.headers('dead')
   }
 
-  const counts: readonly [FieldValue, bigint][] = [
+  const counts: readonly [number | bigint | string | null, bigint][] = [
     [1.5, 1n],
     [NaN, 1n],
     ['2', 1n],

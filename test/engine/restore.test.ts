@@ -1,9 +1,9 @@
 /** Restoring: a log read from its beginning gives the state it was written from; facts about what is gone change nothing. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { Engine, silentJournal } from '../../src/engine/engine.ts'
-import type { Definition } from '../../src/model/record.ts'
-import { Bench } from './harness.ts'
+import type { Definition, RecoveredQueue } from '../../src/model/record.ts'
+import { Bench, JournalLog } from './harness.ts'
 
 function restored(definitions: readonly Definition[]): Engine {
   const engine = new Engine({ journal: silentJournal, name: () => 'name' })
@@ -67,4 +67,77 @@ test('facts about what is not there change nothing', () => {
     definitions.map(({ type }) => type),
     ['vhost.declared'],
   )
+})
+
+describe('where a damaged log lost a record', () => {
+  const found = (queueId: number): RecoveredQueue => ({
+    queueId,
+    lanes: [{ lane: 0, count: 2, bodyBytes: 10 }],
+    delayed: { seqs: Float64Array.of(7), dueAtMs: Float64Array.of(1), bodyBytes: 5 },
+    heldKeys: [],
+  })
+
+  function restore(definitions: readonly Definition[], queueIds: readonly number[]) {
+    const journal = new JournalLog()
+    const pager = {
+      windowMessages: 10,
+      windowBytes: 1000,
+      delayedWindow: 10,
+      loadLane() {},
+      loadEntries() {},
+    }
+    const engine = new Engine({ journal, pager, name: () => 'name' })
+    engine.restore({ definitions, queues: queueIds.map(found), nextSeq: 9, nextQueueId: 1, unclean: true })
+    engine.invariants()
+    return { engine, journal }
+  }
+
+  const vhost: Definition = { type: 'vhost.declared', vhost: '/' }
+  const queue = (id: number, name: string): Definition => {
+    return { type: 'queue.declared', id, vhost: '/', name, autoDelete: false, arguments: {} }
+  }
+  const holding = (id: number): Definition => {
+    return { ...queue(id, ''), holdsFor: 'x' } as Definition
+  }
+  const exchange: Definition = {
+    type: 'exchange.declared',
+    vhost: '/',
+    name: 'x',
+    kind: 'x-delayed-message',
+    autoDelete: false,
+    internal: false,
+    arguments: { 'x-delayed-type': 'fanout' },
+  }
+
+  test('the entries of a queue that nobody declared go off the record', () => {
+    const { engine, journal } = restore([vhost, queue(1, 'q'), holding(3)], [1, 2, 3])
+    assert.equal(engine.queueById(1)?.readyMessages, 2)
+    assert.equal(engine.counters.lostEntries, 6)
+    assert.deepEqual(
+      journal.lines,
+      [2, 3].map((queueId) => {
+        return `purged ${JSON.stringify({ queueId, throughSeq: 8, state: 'all', survivors: [] })}`
+      }),
+    )
+  })
+
+  test('of two queues of one name the one declared last is there', () => {
+    const { engine } = restore([vhost, queue(1, 'q'), queue(2, 'q')], [1, 2])
+    assert.equal(engine.vhost('/').queue('q').id, 2)
+    assert.equal(engine.queueById(2)?.readyMessages, 2)
+    assert.equal(engine.counters.lostEntries, 3)
+    assert.equal(engine.queueCount, 1)
+  })
+
+  test('of two places for what an exchange holds back the last one is there', () => {
+    const { engine } = restore([vhost, exchange, holding(1), holding(2)], [])
+    assert.equal(engine.vhost('/').exchange('x').holding?.id, 2)
+    assert.equal(engine.queueCount, 1)
+  })
+
+  test('an exchange without a place for what it holds back gets one', () => {
+    const { engine, journal } = restore([vhost, queue(4, 'q'), exchange], [])
+    assert.equal(engine.vhost('/').exchange('x').holding?.id, 5)
+    assert.deepEqual(journal.lines, ['queue.declared'])
+  })
 })
