@@ -3,7 +3,7 @@
  * it is settled.
  */
 import type { Entry } from '../model/entry.ts'
-import { Message } from '../model/message.ts'
+import type { Message } from '../model/message.ts'
 import type { Consumer } from './consumer.ts'
 import type { Queue } from './queue.ts'
 import type { Session } from './session.ts'
@@ -40,9 +40,9 @@ export class EngineDelivery {
   get message(): Message {
     const { message, deliveryCount } = this.entry
     if (deliveryCount === 0 || this.queue.settings.type !== 'quorum') return message
-    const { exchange, routingKey, properties, body } = message
-    const headers = { ...properties.headers, 'x-delivery-count': BigInt(deliveryCount) }
-    const counted = Message.of(exchange, routingKey, { ...properties, headers }, body)
+    const set = { 'x-delivery-count': BigInt(deliveryCount) }
+    const change = { set, remove: [], dropsExpiration: false }
+    const counted = message.changed(message.exchange, message.routingKey, change)
     return counted.isEncodable ? counted : message
   }
 

@@ -125,6 +125,19 @@ describe('what is passed on with other headers', () => {
     assert.equal(got!.delivery.entry.message.propertyBytes.length, narrow({ 'x-delay': -10 }).length)
   })
 
+  test('narrow numbers stay as narrow in what a quorum queue delivers again', () => {
+    const { bench, client } = setUp()
+    client.queue('quorum', { 'x-queue-type': 'quorum' })
+    const message = Message.ofBytes('', 'quorum', narrow({}), 'body')
+    client.session.publish(message, { ...persistentPublish, hasHeaders: true }, bench.nowMs)
+    const first = client.session.get({ queue: 'quorum', noAck: false }, bench.nowMs)!.delivery
+    assert.equal(first.message, first.entry.message)
+    client.session.reject(first.deliveryTag, { requeue: true }, bench.nowMs)
+    const again = client.session.get({ queue: 'quorum', noAck: true }, bench.nowMs)!.delivery.message
+    assert.equal(again.properties.headers?.['x-delivery-count'], 1)
+    assert.equal(again.propertyBytes.length, narrow({ 'x-delivery-count': 1n }).length)
+  })
+
   test('narrow numbers stay as narrow without BCC, and in a dead letter', () => {
     const { bench, client, letterOf } = setUp()
     const message = Message.ofBytes('', 'q', narrow({ BCC: ['dead'] }), 'body')
