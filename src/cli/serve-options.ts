@@ -27,6 +27,7 @@ export interface ServeFlags {
   readonly host?: string
   readonly port?: number
   readonly socket?: string
+  readonly wsPort?: number
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly tlsCa?: string
@@ -43,6 +44,8 @@ export interface ServeSettings {
   /** Undefined for the protocol's own. */
   readonly port: number | undefined
   readonly socket: string | undefined
+  /** Of AMQP over WebSocket; undefined for none. */
+  readonly wsPort: number | undefined
   readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer | undefined } | undefined
   readonly proxyProtocol: boolean
   readonly logFormat: 'text' | 'json'
@@ -63,6 +66,7 @@ export function serveSettings(flags: ServeFlags): ServeSettings {
     host: flags.host ?? file.host ?? '127.0.0.1',
     port: flags.port ?? file.port,
     socket: flags.socket ?? file.socket,
+    wsPort: flags.wsPort ?? file.wsPort,
     tls: readTls({
       cert: flags.tlsCert ?? file.tls?.cert,
       key: flags.tlsKey ?? file.tls?.key,
@@ -81,6 +85,7 @@ interface Config {
   readonly host?: string
   readonly port?: number
   readonly socket?: string
+  readonly wsPort?: number
   readonly tls?: { readonly cert?: string; readonly key?: string; readonly ca?: string }
   readonly proxyProtocol?: boolean
   readonly log?: { readonly format?: 'text' | 'json'; readonly level?: LogLevel }
@@ -101,6 +106,7 @@ const known: Readonly<Record<string, Check>> = {
   host: isText,
   port: isPort,
   socket: isText,
+  wsPort: isPort,
   'tls.cert': isText,
   'tls.key': isText,
   'tls.ca': isText,

@@ -15,7 +15,7 @@
  * The client's connection.close is answered with close-ok and leads to `ending` too. While closing, everything but close and
  * close-ok is ignored.
  */
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { ProtocolError } from '../model/errors.ts'
 import { FrameReader } from '../wire/frame-reader.ts'
 import type { FrameSink } from '../wire/frame-reader.ts'
@@ -45,7 +45,7 @@ export class Connection implements FrameSink, OutputOwner {
   readonly server: Server
   readonly id: number
   readonly peer: Peer
-  readonly socket: Socket
+  readonly socket: Duplex
   readonly output: Output
   /** Shared by its channels: it is filled anew by each method. */
   readonly settlement: SettlementReader
@@ -60,7 +60,7 @@ export class Connection implements FrameSink, OutputOwner {
   #state: ConnectionState
   #access: Access | undefined
 
-  constructor(server: Server, socket: Socket, peer: Peer) {
+  constructor(server: Server, socket: Duplex, peer: Peer) {
     const { limits } = server
     this.server = server
     this.id = server.broker.newConnectionId()

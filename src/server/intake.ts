@@ -2,7 +2,7 @@
  * Whether a connection's socket is read: not while its login is looked at, while its publishes must wait, while its channels have set much aside, or while
  * it takes none of its answers.
  */
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 const bits = { blocked: 1, deferred: 2, flooded: 4, login: 8 } as const
 
@@ -12,12 +12,12 @@ export type PauseReason = keyof typeof bits
 const deferredFrameBytes = 64
 
 export class Intake {
-  readonly #socket: Socket
+  readonly #socket: Duplex
   readonly #deferredLimit: number
   #reasons: number
   #deferredBytes: number
 
-  constructor(socket: Socket, limits: { deferredBytes: number }) {
+  constructor(socket: Duplex, limits: { deferredBytes: number }) {
     this.#socket = socket
     this.#deferredLimit = limits.deferredBytes
     this.#reasons = 0

@@ -128,7 +128,8 @@ function awaitProxyHeader(server: Server, socket: Socket): void {
   socket.once('close', () => clearTimeout(timer))
 }
 
-function peerOf(socket: Socket, source?: { address: string; port: number }): Peer {
+/** Whose socket it is. @param source who it is for, where a load balancer says so */
+export function peerOf(socket: Socket, source?: { address: string; port: number }): Peer {
   const address = source?.address ?? socket.remoteAddress ?? ''
   const port = source?.port ?? socket.remotePort ?? 0
   const local = socket.localAddress === undefined ? 'unix' : `${socket.localAddress}:${socket.localPort}`

@@ -5,7 +5,7 @@
  * Two marks keep a peer that does not read from filling memory. At the lower one its deliveries stop, at the higher one, which
  * only replies can reach, its socket is not read either. Both end when the socket has drained.
  */
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { FrameWriter } from '../wire/frame-writer.ts'
 import { minimumFrameMaxBytes } from '../wire/frame.ts'
 
@@ -41,7 +41,7 @@ export class Flusher {
 
 export class Output {
   readonly writer: FrameWriter
-  readonly #socket: Socket
+  readonly #socket: Duplex
   readonly #owner: OutputOwner
   readonly #flusher: Flusher
   readonly #fullBytes: number
@@ -57,7 +57,7 @@ export class Output {
   #writes: number
 
   constructor(
-    socket: Socket,
+    socket: Duplex,
     owner: OutputOwner,
     options: { flusher: Flusher; fullBytes: number; floodedBytes: number },
   ) {

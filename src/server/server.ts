@@ -3,7 +3,7 @@
  *
  *   open -> closing (nobody new; confirms go out, peers are told 320) -> closed
  */
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Broker } from '../broker/broker.ts'
 import type { FieldTable } from '../model/field-table.ts'
 import { replyCodes } from '../wire/methods.ts'
@@ -14,7 +14,6 @@ import { ReplyAddresses } from './direct-reply-to.ts'
 import type { Peer } from './handshake.ts'
 import { defaultServerLimits } from './limits.ts'
 import type { ServerLimits } from './limits.ts'
-import type { Listener } from './listener.ts'
 import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
 import { Flusher } from './output.ts'
@@ -29,6 +28,14 @@ export interface ServerOptions {
   readonly log?: Log
   /** Of this package, for connection.start. */
   readonly version: string
+}
+
+/** Where clients come in. */
+export interface Entrance {
+  /** Takes nobody new; connections go on. */
+  close(): Promise<void>
+  /** Ends what never became a connection. */
+  destroy(): void
 }
 
 /** How exact timeouts and heartbeats are. */
@@ -48,7 +55,7 @@ export class Server {
   readonly #connections = new Set<Connection>()
   /** Publishers that wait for the gate. */
   readonly #blocked = new Set<Connection>()
-  readonly #listeners: Listener[] = []
+  readonly #listeners: Entrance[] = []
   #closed: Promise<void> | undefined
   #allGone: (() => void) | undefined
 
@@ -70,12 +77,12 @@ export class Server {
   }
 
   /** Closes it with the server. */
-  add(listener: Listener): void {
+  add(listener: Entrance): void {
     this.#listeners.push(listener)
   }
 
   /** A listener has a new connection. */
-  accept(socket: Socket, peer: Peer): void {
+  accept(socket: Duplex, peer: Peer): void {
     const open = this.#closed === undefined && this.broker.state === 'open'
     if (!open || this.#connections.size >= this.limits.connections) {
       this.log.warn('connection refused', { peer: peer.name, connections: this.#connections.size })

@@ -21,6 +21,7 @@ import type { Log } from './log.ts'
 import { Server } from './server.ts'
 import { brokerAuthenticator, defaultVhost, defineUser, ensureGuest, guest, isGuestAlone } from './users.ts'
 import { version } from './version.ts'
+import { WebSocketListener } from './websocket-listener.ts'
 
 export interface BrokerOptions {
   /** The data folder; none for memory only. */
@@ -42,6 +43,8 @@ export interface BrokerOptions {
   readonly tls?: TlsOptions
   /** A UNIX socket (a named pipe on Windows) to listen on too. */
   readonly socketPath?: string
+  /** AMQP over WebSocket on this port too, 0 for any free one; over TLS where `tls` is given. */
+  readonly webSocketPort?: number
   /** Connections begin with a PROXY header, version 1 or 2. */
   readonly proxyProtocol?: boolean
   readonly limits?: Partial<ServerLimits>
@@ -57,6 +60,8 @@ export interface RunningBroker extends AsyncDisposable {
   readonly host: string
   readonly port: number
   readonly socketPath: string | undefined
+  /** `ws://127.0.0.1:43122`, where there is one. */
+  readonly webSocketUrl: string | undefined
   /** Rejects never; resolves with the error where the store has failed, after which nothing more is promised. */
   readonly failed: Promise<Error>
   /** What an operator should know of the opening: quarantined files, lost messages. */
@@ -106,7 +111,7 @@ async function serve(broker: Broker, options: BrokerOptions): Promise<RunningBro
     ...(limits !== undefined && { limits }),
     ...(log !== undefined && { log }),
   })
-  const listener = await listen(server, options)
+  const { listener, webSocketPort } = await listen(server, options)
   const failed = new Promise<Error>((tell) => broker.events.on('failed', tell))
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => (closed ??= server.close().then(() => broker.close()))
@@ -118,6 +123,10 @@ async function serve(broker: Broker, options: BrokerOptions): Promise<RunningBro
     host,
     port: listener.port,
     socketPath: options.socketPath,
+    webSocketUrl:
+      webSocketPort === undefined
+        ? undefined
+        : `${options.tls === undefined ? 'ws' : 'wss'}://${urlHost(host)}:${webSocketPort}`,
     failed,
     warnings: broker.warnings,
     server,
@@ -137,8 +146,11 @@ function refuseOpenDoor(broker: Broker, host = '127.0.0.1'): void {
   )
 }
 
-async function listen(server: Server, options: BrokerOptions): Promise<Listener> {
-  const { host = '127.0.0.1', tls, socketPath, proxyProtocol = false } = options
+async function listen(
+  server: Server,
+  options: BrokerOptions,
+): Promise<{ listener: Listener; webSocketPort: number | undefined }> {
+  const { host = '127.0.0.1', tls, socketPath, webSocketPort: port, proxyProtocol = false } = options
   const settings: ListenOptions = {
     host,
     port: options.port ?? (tls === undefined ? defaultPort : defaultTlsPort),
@@ -148,7 +160,11 @@ async function listen(server: Server, options: BrokerOptions): Promise<Listener>
   try {
     const listener = await Listener.open(server, settings)
     if (socketPath !== undefined) await Listener.open(server, { path: socketPath })
-    return listener
+    const webSocket =
+      port === undefined
+        ? undefined
+        : await WebSocketListener.open(server, { host, port, ...(tls !== undefined && { tls }) })
+    return { listener, webSocketPort: webSocket?.port }
   } catch (error) {
     await server.close()
     throw error

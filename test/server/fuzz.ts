@@ -5,7 +5,6 @@
  */
 import assert from 'node:assert/strict'
 import { Duplex } from 'node:stream'
-import type { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { openBroker } from '../../src/broker/open-broker.ts'
 import { Server } from '../../src/server/server.ts'
@@ -39,7 +38,7 @@ export async function fuzzServer(seed: number, rounds: number): Promise<FuzzResu
   try {
     for (let round = 0; round < rounds; round += 1) {
       const socket = new FakeSocket()
-      server.accept(socket as unknown as Socket, peer)
+      server.accept(socket, peer)
       const stream = conversation(random)
       const [connection] = [...server.connections].slice(-1)
       for (const chunk of chunksOf(stream, random)) {

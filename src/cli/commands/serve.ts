@@ -34,6 +34,7 @@ export function addServe(program: Command, host: Host): void {
       integer(0, 65_535),
     )
     .option('--socket <path>', 'a UNIX socket to listen on too')
+    .option('--ws-port <number>', 'AMQP over WebSocket on this port too', integer(0, 65_535))
     .option('--tls-cert <file>', 'serve TLS with this certificate (PEM)')
     .option('--tls-key <file>', 'its private key (PEM)')
     .option('--tls-ca <file>', "who signs clients' certificates: with it they can log in by them (EXTERNAL)")
@@ -71,7 +72,7 @@ async function serve(host: Host, settings: ServeSettings): Promise<number> {
 async function start(settings: ServeSettings, log: Log): Promise<RunningBroker> {
   // Loaded here, so that the other commands start without it.
   const { startBroker } = await import('../../server/start-broker.ts')
-  const { data, host, port, socket, tls, proxyProtocol, limits } = settings
+  const { data, host, port, socket, wsPort, tls, proxyProtocol, limits } = settings
   return startBroker({
     host,
     log,
@@ -80,6 +81,7 @@ async function start(settings: ServeSettings, log: Log): Promise<RunningBroker> 
     ...(data !== undefined && { data }),
     ...(port !== undefined && { port }),
     ...(socket !== undefined && { socketPath: socket }),
+    ...(wsPort !== undefined && { webSocketPort: wsPort }),
     ...(tls !== undefined && { tls: tlsOptions(tls) }),
   })
 }
@@ -98,6 +100,7 @@ function tell(broker: RunningBroker, settings: ServeSettings, log: Log): void {
   log.info('listening', {
     url: `${settings.tls === undefined ? 'amqp' : 'amqps'}://${broker.host}:${broker.port}`,
     socket: settings.socket,
+    webSocket: broker.webSocketUrl,
     data: settings.data,
     version,
     pid: process.pid,

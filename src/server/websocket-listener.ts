@@ -1,0 +1,109 @@
+/**
+ * AMQP over WebSocket, for browsers and for networks that let nothing else through: the bytes of a connection as binary messages, as
+ * clients for it (such as @cloudamqp/amqp-client) send them to a relay in front of RabbitMQ.
+ */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server as HttpServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import type { TlsOptions } from 'node:tls'
+import { peerOf } from './listener.ts'
+import type { Server } from './server.ts'
+import { WebSocketStream } from './websocket-stream.ts'
+
+export interface WebSocketOptions {
+  readonly host?: string
+  /** 0 for any free one. */
+  readonly port: number
+  readonly tls?: TlsOptions
+}
+
+/** What the key of a request is answered with: RFC 6455, section 1.3. */
+const keySuffix = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+
+/** Clients ask for it by this name; one that asks for nothing gets it too. */
+const subprotocol = 'amqp'
+
+export class WebSocketListener {
+  readonly #http: HttpServer
+  readonly #sockets = new Set<Socket>()
+
+  private constructor(http: HttpServer) {
+    this.#http = http
+  }
+
+  /** Resolves when it listens. Rejects with what the system said, such as EADDRINUSE. */
+  static async open(server: Server, options: WebSocketOptions): Promise<WebSocketListener> {
+    const { tls, host = '127.0.0.1', port } = options
+    const timeouts = { requestTimeout: server.limits.handshakeTimeoutMs, noDelay: true }
+    const http = tls === undefined ? createServer(timeouts) : createTlsServer({ ...timeouts, ...tls })
+    const listener = new WebSocketListener(http)
+    http.maxConnections = server.limits.connections
+    http.on('connection', (socket: Socket) => listener.#hold(socket))
+    http.on('request', (_request, response) => {
+      response
+        .writeHead(426, { connection: 'close', upgrade: 'websocket' })
+        .end('This is AMQP over WebSocket.\n')
+    })
+    http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      const answer = accept(request)
+      if (answer === undefined) {
+        socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+        return
+      }
+      socket.write(answer)
+      socket.setNoDelay(true)
+      socket.setTimeout(0)
+      server.accept(new WebSocketStream(socket, head), peerOf(socket))
+    })
+    http.listen({ host, port })
+    await once(http, 'listening')
+    http.on('error', (error) => server.log.error('listener failed', { error: error.message }))
+    server.add(listener)
+    return listener
+  }
+
+  get port(): number {
+    const address = this.#http.address()
+    return address === null || typeof address === 'string' ? 0 : address.port
+  }
+
+  /** Takes nobody new; connections go on. Idempotent. */
+  close(): Promise<void> {
+    return Promise.resolve(void this.#http.close())
+  }
+
+  /** Ends what is left: sockets that never got as far as a connection. */
+  destroy(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #hold(socket: Socket): void {
+    socket.on('error', () => undefined)
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+}
+
+/** The answer to a request for a WebSocket; undefined for one that is none. */
+function accept(request: IncomingMessage): string | undefined {
+  const { headers } = request
+  const key = headers['sec-websocket-key'] ?? ''
+  const isSound =
+    request.method === 'GET' &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    headers['sec-websocket-version'] === '13' &&
+    /^[A-Za-z0-9+/]{22}==$/.test(key)
+  if (!isSound) return undefined
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+  const digest = createHash('sha1')
+    .update(key + keySuffix)
+    .digest('base64')
+  const protocol = offered.includes(subprotocol) ? `Sec-WebSocket-Protocol: ${subprotocol}\r\n` : ''
+  return (
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+    `Sec-WebSocket-Accept: ${digest}\r\n${protocol}\r\n`
+  )
+}
