@@ -121,8 +121,9 @@ export class Channel {
 
   /** A message to a requester's address: handed over at once, or dropped. */
   publishReply(message: Message, mandatory: boolean): void {
-    const taken = this.connection.server.replyAddresses.reply(message)
-    if (!taken && mandatory) this.returned(message, noRoute, 'NO_ROUTE')
+    this.connection.server.replyAddresses.reply(message)
+    // No queue took it: RabbitMQ returns it though it has arrived.
+    if (mandatory) this.returned(message, noRoute, 'NO_ROUTE')
     if (this.session.confirming) {
       this.confirms.count(false)
       this.connection.server.confirms.touch(this.confirms)
