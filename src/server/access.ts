@@ -8,7 +8,7 @@ const maximumAnswers = 1024
 
 export class Access {
   readonly account: Account
-  readonly #vhost: string
+  readonly vhost: string
   readonly #authenticator: Authenticator
   readonly #allowed = new Set<string>()
   #version: number
@@ -17,7 +17,7 @@ export class Access {
 
   constructor(options: { account: Account; vhost: string; authenticator: Authenticator }) {
     this.account = options.account
-    this.#vhost = options.vhost
+    this.vhost = options.vhost
     this.#authenticator = options.authenticator
     this.#version = options.authenticator.version
     this.#lastExchange = undefined
@@ -43,9 +43,9 @@ export class Access {
   /** Throws ACCESS_REFUSED. */
   checkTopic(permission: 'write' | 'read', exchange: string, routingKey: string): void {
     const { account } = this
-    if (this.#authenticator.mayRoute(account, this.#vhost, permission, { exchange, routingKey })) return
+    if (this.#authenticator.mayRoute(account, this.vhost, permission, { exchange, routingKey })) return
     throw accessRefused(
-      `${permission} access to topic '${routingKey}' in exchange '${exchange}' in vhost '${this.#vhost}' ` +
+      `${permission} access to topic '${routingKey}' in exchange '${exchange}' in vhost '${this.vhost}' ` +
         `refused for user '${account.name}'`,
     )
   }
@@ -59,9 +59,9 @@ export class Access {
     }
     const question = `${permission} ${kind} ${name}`
     if (this.#allowed.has(question)) return
-    if (!authenticator.may(this.account, this.#vhost, permission, name)) {
+    if (!authenticator.may(this.account, this.vhost, permission, name)) {
       throw accessRefused(
-        `${permission} access to ${kind} '${name}' in vhost '${this.#vhost}' refused for user '${this.account.name}'`,
+        `${permission} access to ${kind} '${name}' in vhost '${this.vhost}' refused for user '${this.account.name}'`,
       )
     }
     this.#allowed.add(question)
