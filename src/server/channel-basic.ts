@@ -81,7 +81,8 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
   connection.changes.changed()
   if (got !== undefined) {
     const { delivery, messageCount } = got
-    broker.delivered(delivery.entry)
+    // As for deliveries to consumers: what may have killed the process before is on record when it is handed over.
+    if (delivery.entry.recovered) broker.store?.barrier()
     const { output } = connection
     const { deliveryTag, redelivered, message } = delivery
     output.writer.getOk(channel.number, deliveryTag, redelivered, messageCount, message)
