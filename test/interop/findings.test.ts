@@ -1,8 +1,10 @@
 /** What differential runs have found stays mended: RabbitMQ's answers are on record, so none is needed here. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { startBroker } from '../../src/server/index.ts'
 import { answer, readFindings } from './differential/findings.ts'
+import { knownDifferences } from './known-differences.ts'
 
 test('recorded sequences are answered as RabbitMQ did', async (t) => {
   const findings = readFindings()
@@ -11,4 +13,9 @@ test('recorded sequences are answered as RabbitMQ did', async (t) => {
   for (const [index, finding] of findings.entries()) {
     await t.test(finding.rule, () => assert.deepEqual(answers[index], finding.answers))
   }
+})
+
+test('every known difference is documented for users', () => {
+  const text = readFileSync('docs/compatibility.md', 'utf8')
+  for (const { name } of knownDifferences) assert.ok(text.includes(name), name)
 })
