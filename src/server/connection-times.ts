@@ -44,9 +44,9 @@ export class ConnectionTimes implements WheelTask {
   }
 
   /** The end has begun. @param told the peer has been told, or has said so itself */
-  closing(nowMs: number, told: boolean): void {
-    const { limits, wheel } = this.#connection.server
-    this.#deadlineMs = nowMs + (told ? limits.closeTimeoutMs : limits.refusedLoginDelayMs)
+  closing(told: boolean): void {
+    const { broker, limits, wheel } = this.#connection.server
+    this.#deadlineMs = broker.nowMs() + (told ? limits.closeTimeoutMs : limits.refusedLoginDelayMs)
     wheel.add(this, this.#deadlineMs)
   }
 

@@ -16,30 +16,32 @@
  * close-ok is ignored.
  */
 import type { Duplex } from 'node:stream'
-import { ProtocolError } from '../model/errors.ts'
 import { FrameReader } from '../wire/frame-reader.ts'
 import type { FrameSink } from '../wire/frame-reader.ts'
 import { minimumFrameMaxBytes } from '../wire/frame.ts'
 import { SettlementReader } from '../wire/message-methods.ts'
 import { decodeMethod, methodIdAt } from '../wire/method-codec.ts'
 import type { Method } from '../wire/method.ts'
-import { methodIds, replyCodes } from '../wire/methods.ts'
+import { methodIds } from '../wire/methods.ts'
 import { Access } from './access.ts'
 import type { Account } from './authenticator.ts'
 import { Changes } from './changes.ts'
 import { ChannelSet } from './channel-set.ts'
 import type { Channel } from './channel.ts'
 import { ConnectionTimes } from './connection-times.ts'
+import { EarlyFrames } from './early-frames.ts'
 import { Handshake } from './handshake.ts'
 import type { Peer } from './handshake.ts'
 import { Intake } from './intake.ts'
 import { Output } from './output.ts'
 import type { OutputOwner } from './output.ts'
-import { channelError, refusalOf, replyText, unexpectedFrame } from './refusal.ts'
+import { channelError, forced, refusalOf, unexpectedFrame } from './refusal.ts'
 import type { Refusal } from './refusal.ts'
 import type { Server } from './server.ts'
 
 export type ConnectionState = 'greeting' | 'handshake' | 'running' | 'closing' | 'ending' | 'closed'
+
+const publishId = methodIds['basic.publish']
 
 export class Connection implements FrameSink, OutputOwner {
   readonly server: Server
@@ -59,6 +61,8 @@ export class Connection implements FrameSink, OutputOwner {
   readonly #intake: Intake
   #state: ConnectionState
   #access: Access | undefined
+  /** While a login is looked at. */
+  #early: EarlyFrames | undefined
 
   constructor(server: Server, socket: Duplex, peer: Peer) {
     const { limits } = server
@@ -78,9 +82,11 @@ export class Connection implements FrameSink, OutputOwner {
     this.changes = new Changes(server.broker)
     this.times = new ConnectionTimes(this, this.nowMs)
     this.#reader = new FrameReader(this, { expectsProtocolHeader: true, frameMaxBytes: minimumFrameMaxBytes })
-    this.#intake = new Intake(socket, limits)
+    // Meanwhile nothing could be heard: that was not the peer's silence.
+    this.#intake = new Intake(socket, limits, () => this.times.received(server.broker.nowMs()))
     this.#state = 'greeting'
     this.#access = undefined
+    this.#early = undefined
     socket.on('data', (chunk: Buffer) => this.#received(chunk))
     socket.on('error', (error) => server.log.debug('socket failed', { id: this.id, error: error.message }))
     socket.on('close', () => this.#closed())
@@ -118,6 +124,7 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** @internal */
   method(number: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#early !== undefined) return this.#early.add('method', number, { buffer, start, end })
     try {
       if (number === 0) {
         this.#method0(decodeMethod(buffer, start, end))
@@ -126,7 +133,7 @@ export class Connection implements FrameSink, OutputOwner {
       const channel = this.channels.get(number)
       if (channel !== undefined) channel.method(buffer, start, end)
       else if (!this.#ignores())
-        this.channels.open(number, methodIdAt(buffer, start)).send({ type: 'channel.open-ok' })
+        this.channels.open(number, buffer.subarray(start, end)).send({ type: 'channel.open-ok' })
     } catch (error) {
       this.#failed(error, number, methodIdAt(buffer, start))
     }
@@ -134,19 +141,21 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** @internal */
   header(number: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#early !== undefined) return this.#early.add('header', number, { buffer, start, end })
     try {
       this.#contentChannel(number)?.header(buffer, start, end)
     } catch (error) {
-      this.#failed(error, number, contentMethodId(error))
+      this.#failed(error, number, publishId)
     }
   }
 
   /** @internal */
   body(number: number, buffer: Buffer, start: number, end: number, restBytes: number): void {
+    if (this.#early !== undefined) return this.#early.add('body', number, { buffer, start, end }, restBytes)
     try {
       this.#contentChannel(number)?.body(buffer, start, end, restBytes)
     } catch (error) {
-      this.#failed(error, number, contentMethodId(error))
+      this.#failed(error, number, publishId)
     }
   }
 
@@ -166,7 +175,7 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** A channel took so many bytes up again. */
   takenUp(bytes: number): void {
-    if (this.#intake.takeUp(bytes)) this.#readAgain()
+    this.#intake.takeUp(bytes)
   }
 
   /** Runs what a channel has waited for; what it throws is refused like what comes from a socket. */
@@ -200,7 +209,7 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** @internal */
   outputDrained(): void {
-    if (this.#intake.resume('flooded')) this.#readAgain()
+    this.#intake.resume('flooded')
     this.channels.flow()
     this.server.broker.wake()
   }
@@ -209,7 +218,7 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** Publishers may go on. */
   unblock(): void {
-    if (this.#intake.resume('blocked')) this.#readAgain()
+    this.#intake.resume('blocked')
     if (this.#state === 'running' && this.handshake.capabilities.blocked)
       this.#send({ type: 'connection.unblocked' })
   }
@@ -217,14 +226,7 @@ export class Connection implements FrameSink, OutputOwner {
   /** Ends it with a reply code: the peer is told, and its deliveries go back. */
   close(reply: { replyCode: number; text: string }): void {
     if (this.#state === 'running') {
-      const { replyCode, text } = reply
-      this.#refuse({
-        replyCode,
-        replyText: replyText(replyCode, text),
-        scope: 'connection',
-        methodId: 0,
-        unexpected: false,
-      })
+      this.#refuse(forced(reply.replyCode, reply.text))
     } else if (!this.#ignores()) {
       this.#end()
     }
@@ -289,15 +291,23 @@ export class Connection implements FrameSink, OutputOwner {
     }
   }
 
-  /** A password is being hashed: nothing is read meanwhile. */
+  /** A password is being hashed: nothing is read meanwhile, and what came with it waits. */
   #await(answer: Promise<Method>): void {
+    const early = new EarlyFrames()
+    this.#early = early
     this.#intake.pause('login')
     answer
       .then(
         (method) => this.#state === 'handshake' && this.#send(method),
         (error: unknown) => this.#failed(error, 0, 0),
       )
-      .finally(() => this.#intake.resume('login'))
+      .finally(() => {
+        this.#early = undefined
+        this.nowMs = this.server.broker.nowMs()
+        early.replay(this)
+        this.inputHandled()
+        this.#intake.resume('login')
+      })
   }
 
   #opened(account: Account, vhost: string): void {
@@ -317,7 +327,7 @@ export class Connection implements FrameSink, OutputOwner {
       this.server.log.error('handling a frame failed', { id: this.id, channel: number, stack })
     }
     const channel = refusal.scope === 'channel' ? this.channels.get(number) : undefined
-    const event = channel === undefined ? 'connection refused' : 'channel closed'
+    const event = channel === undefined ? 'connection error' : 'channel error'
     this.server.log.warn(event, { id: this.id, channel: channel?.number, error: refusal.replyText })
     if (channel === undefined) this.#refuse(refusal)
     else channel.fail(refusal)
@@ -330,7 +340,7 @@ export class Connection implements FrameSink, OutputOwner {
     const told = this.#state === 'running' || this.handshake.tells(refusal)
     this.#release()
     this.#state = 'closing'
-    this.times.closing(this.nowMs, told)
+    this.times.closing(told)
     if (!told) {
       this.#reader.stop()
       return
@@ -354,17 +364,12 @@ export class Connection implements FrameSink, OutputOwner {
     if (this.handshake.capabilities.blocked) this.#send({ type: 'connection.blocked', reason })
   }
 
-  /** Meanwhile nothing could be heard: that was not the peer's silence. */
-  #readAgain(): void {
-    this.times.received(this.server.broker.nowMs())
-  }
-
   /** Nothing more is read; what was written is sent. */
   #end(): void {
     if (this.#state === 'ending' || this.#state === 'closed') return
     this.#release()
     this.#state = 'ending'
-    this.times.closing(this.nowMs, true)
+    this.times.closing(true)
     this.#reader.stop()
     this.output.end()
     this.#intake.drain()
@@ -389,10 +394,4 @@ export class Connection implements FrameSink, OutputOwner {
     this.output.close()
     this.server.forget(this)
   }
-}
-
-/** The method that a content frame belongs to, unless it is out of order: then the error says of which it knows. */
-function contentMethodId(error: unknown): number {
-  const isUnexpected = error instanceof ProtocolError && error.replyCode === replyCodes.UNEXPECTED_FRAME
-  return isUnexpected ? 0 : methodIds['basic.publish']
 }

@@ -14,11 +14,13 @@ const deferredFrameBytes = 64
 export class Intake {
   readonly #socket: Duplex
   readonly #deferredLimit: number
+  readonly #onResumed: () => void
   #reasons: number
   #deferredBytes: number
 
-  constructor(socket: Duplex, limits: { deferredBytes: number }) {
+  constructor(socket: Duplex, limits: { deferredBytes: number }, onResumed: () => void) {
     this.#socket = socket
+    this.#onResumed = onResumed
     this.#deferredLimit = limits.deferredBytes
     this.#reasons = 0
     this.#deferredBytes = 0
@@ -37,14 +39,13 @@ export class Intake {
     return true
   }
 
-  /** True when it is read again by that. */
-  resume(reason: PauseReason): boolean {
+  resume(reason: PauseReason): void {
     const bit = bits[reason]
-    if ((this.#reasons & bit) === 0) return false
+    if ((this.#reasons & bit) === 0) return
     this.#reasons &= ~bit
-    if (this.#reasons !== 0) return false
+    if (this.#reasons !== 0) return
+    this.#onResumed()
     this.#socket.resume()
-    return true
   }
 
   /** So many bytes were set aside. */
@@ -53,10 +54,10 @@ export class Intake {
     if (this.#deferredBytes > this.#deferredLimit) this.pause('deferred')
   }
 
-  /** So many bytes were taken up again; true when it is read again by that. */
-  takeUp(bytes: number): boolean {
+  /** So many bytes were taken up again. */
+  takeUp(bytes: number): void {
     this.#deferredBytes -= bytes + deferredFrameBytes
-    return this.#deferredBytes <= this.#deferredLimit && this.resume('deferred')
+    if (this.#deferredBytes <= this.#deferredLimit) this.resume('deferred')
   }
 
   /** Reads whatever comes, until the end. */

@@ -39,6 +39,12 @@ export function refusalOf(error: unknown, methodId: number): Refusal {
   return { replyCode, replyText: text, scope: 'connection', methodId, unexpected: true }
 }
 
+/** What ends a connection without its doing. */
+export function forced(replyCode: number, message: string): Refusal {
+  const text = replyText(replyCode, message)
+  return { replyCode, replyText: text, scope: 'connection', methodId: 0, unexpected: false }
+}
+
 /** Of a frame that is out of order or no frame only the codec knows whether there was a method. */
 function methodIdOf(error: MillraceError, methodId: number): number {
   if (!(error instanceof ProtocolError)) return methodId

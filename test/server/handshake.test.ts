@@ -1,5 +1,8 @@
 /** The handshake: versions, logins, what is agreed, virtual hosts; what RabbitMQ tells whom when it says no. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { encodeFieldTable } from '../../src/wire/index.ts'
 import type { RawClient } from '../interop/raw-client.ts'
@@ -167,22 +170,45 @@ test('a small frame-max holds for both directions, bodies are split by it', asyn
   assert.equal(closed.replyCode, 501)
 })
 
-test('a client may send its whole handshake at once', async (t) => {
-  const server = await serve(t)
-  const client = await server.connect()
-  client.writer.protocolHeader()
-  client.writer.method(0, {
-    type: 'connection.start-ok',
-    clientProperties: {},
-    mechanism: 'PLAIN',
-    response: Buffer.from('\0guest\0guest'),
-    locale: 'en_US',
+for (const stored of [false, true]) {
+  test(`a client may send its whole handshake at once${stored ? ', though its password takes long to check' : ''}`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-handshake-'))
+    t.after(() => rmSync(folder, { recursive: true, force: true }))
+    const server = await serve(t, { users: { ada: 'secret' }, ...(stored && { data: folder }) })
+    const client = await server.connect()
+    client.writer.protocolHeader()
+    client.writer.method(0, {
+      type: 'connection.start-ok',
+      clientProperties: {},
+      mechanism: 'PLAIN',
+      response: Buffer.from('\0ada\0secret'),
+      locale: 'en_US',
+    })
+    client.writer.method(0, { type: 'connection.tune-ok', channelMax: 5, frameMax: 8192, heartbeat: 0 })
+    client.writer.method(0, { type: 'connection.open', virtualHost: '/' })
+    client.writer.method(1, { type: 'channel.open' })
+    client.writer.method(1, { type: 'confirm.select', nowait: false })
+    const publish = { exchange: '', routingKey: 'q', mandatory: false, immediate: false } as const
+    client.writer.content(1, { type: 'basic.publish', ...publish }, Buffer.from([0, 0]), 'x'.repeat(10_000))
+    client.flush()
+    await client.expect(1, 'channel.open-ok')
+    await client.expect(1, 'confirm.select-ok')
+    await client.expect(1, 'basic.ack')
   })
-  client.writer.method(0, { type: 'connection.tune-ok', channelMax: 5, frameMax: 8192, heartbeat: 0 })
-  client.writer.method(0, { type: 'connection.open', virtualHost: '/' })
-  client.writer.method(1, { type: 'channel.open' })
-  client.flush()
-  await client.expect(1, 'channel.open-ok')
+}
+
+test('a close that comes long after the last word waits for its answer like any other', async (t) => {
+  const server = await serve(t, { limits: { closeTimeoutMs: 60_000 } })
+  const client = await server.open({ answersClose: false })
+  const [connection] = server.broker.server.connections
+  assert.ok(connection)
+  connection.nowMs -= 600_000
+  connection.close({ replyCode: 320, text: 'for a test' })
+  await client.expect(0, 'connection.close')
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  assert.equal(connection.state, 'closing')
+  client.send(0, { type: 'connection.close-ok' })
+  await client.ended()
 })
 
 test('update-secret is taken', async (t) => {
