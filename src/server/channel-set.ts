@@ -1,9 +1,12 @@
 /** The channels of one connection by number. */
+import { frameType } from '../wire/frame.ts'
+import { methodIdAt } from '../wire/method-codec.ts'
 import { methodIds } from '../wire/methods.ts'
+import { unexpectedFrame } from '../wire/wire-errors.ts'
 import { Channel } from './channel.ts'
 import type { Connection } from './connection.ts'
 import { checkChannelLimit } from './operator-limits.ts'
-import { channelError, notAllowed, unexpectedFrame } from './refusal.ts'
+import { channelError, notAllowed } from './refusal.ts'
 
 export class ChannelSet {
   readonly #connection: Connection
@@ -34,11 +37,10 @@ export class ChannelSet {
   }
 
   /** The first method of a channel that is not there: makes it. Throws for any other than channel.open. */
-  open(number: number, methodId: number): Channel {
+  open(number: number, payload: Buffer): Channel {
     const connection = this.#connection
     const { access } = connection
-    if (access === undefined)
-      throw unexpectedFrame(`a method came on channel ${number} before connection.open`)
+    if (access === undefined) throw unexpectedFrame(frameType.method, payload)
     const { channelMax } = connection.handshake.tuned
     if (channelMax !== 0 && this.size >= channelMax) {
       throw notAllowed(
@@ -46,7 +48,7 @@ export class ChannelSet {
       )
     }
     checkChannelLimit(connection.server, access.account.name)
-    if (methodId !== methodIds['channel.open']) throw channelError("expected 'channel.open'")
+    if (methodIdAt(payload, 0) !== methodIds['channel.open']) throw channelError("expected 'channel.open'")
     const channel = new Channel(connection, number, access)
     this.#byNumber.set(number, channel)
     return channel
