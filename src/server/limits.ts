@@ -16,7 +16,7 @@ export interface ServerLimits {
   readonly handshakeTimeoutMs: number
   /** How long connection.close-ok, and the last bytes of a graceful stop, are waited for. */
   readonly closeTimeoutMs: number
-  /** Before a refused login is told, so that guessing passwords is slow. */
+  /** How late the socket ends of a peer that was refused before it had logged in, and that is not told why. */
   readonly refusedLoginDelayMs: number
   /** A delivery that is not acknowledged for so long closes its channel with 406; 0 for never (RabbitMQ: 30 minutes). */
   readonly consumerTimeoutMs: number
