@@ -113,17 +113,18 @@ export function giveBack(kernel: Kernel, sink: SessionSink, message: Message): v
   }
 }
 
-/** A publish whose transaction is committed; its exchange may have gone meanwhile. */
+/** A publish whose transaction is committed; its exchange may have gone meanwhile. False if a queue refused it. */
 export function publishBuffered(
   kernel: Kernel,
   sink: SessionSink,
   buffered: BufferedPublish,
   nowMs: number,
-): void {
+): boolean {
   const { exchange, message, extras } = buffered
   const exists = exchange.vhost.exchanges.get(exchange.name) === exchange
   const outcome = exists ? publish(kernel, exchange, message, extras, nowMs) : unroutable
   if (extras.mandatory && outcome.type === 'unroutable') giveBack(kernel, sink, message)
+  return outcome.type !== 'rejected'
 }
 
 /**

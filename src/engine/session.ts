@@ -165,14 +165,14 @@ export class Session {
     this.#transaction ??= new Transaction(this.#kernel.limits.operationsPerTransaction)
   }
 
-  /** Does all that was buffered, in this one call: at a crash, all of it or nothing. */
-  txCommit(nowMs: number): void {
+  /** Does all that was buffered, in this one call: at a crash, all of it or nothing. False if a queue refused a message. */
+  txCommit(nowMs: number): boolean {
     this.#enter()
-    const transaction = this.#currentTransaction()
-    const { publishes, settlements } = transaction
-    transaction.clear()
-    for (const buffered of publishes) publishBuffered(this.#kernel, this.sink, buffered, nowMs)
-    for (const settlement of settlements) settle(this.#kernel, settlement, nowMs)
+    const { publishes, settlements } = this.#currentTransaction().take()
+    const kernel = this.#kernel
+    const refused = publishes.filter((buffered) => !publishBuffered(kernel, this.sink, buffered, nowMs))
+    for (const settlement of settlements) settle(kernel, settlement, nowMs)
+    return refused.length === 0
   }
 
   /** Forgets what was published; what was settled is unacked again. */

@@ -27,10 +27,6 @@ export class Transaction {
     this.#limit = limit
   }
 
-  get publishes(): readonly BufferedPublish[] {
-    return this.#publishes
-  }
-
   get settlements(): readonly BufferedSettlement[] {
     return this.#settlements
   }
@@ -42,6 +38,13 @@ export class Transaction {
 
   settle(delivery: EngineDelivery, type: BufferedSettlement['type']): void {
     this.#settlements.push({ delivery, type })
+  }
+
+  /** What it holds; it begins anew. */
+  take(): { publishes: readonly BufferedPublish[]; settlements: readonly BufferedSettlement[] } {
+    const taken = { publishes: this.#publishes, settlements: this.#settlements }
+    this.clear()
+    return taken
   }
 
   clear(): void {

@@ -1,5 +1,6 @@
 /** The classes tx and confirm. A channel is in one of the two modes, or in none. */
 import type { Handlers } from './channel-methods.ts'
+import { preconditionFailed } from './refusal.ts'
 
 export const transactionMethods: Handlers = {
   'confirm.select': (channel, { nowait }) => {
@@ -11,8 +12,9 @@ export const transactionMethods: Handlers = {
     channel.reply({ type: 'tx.select-ok' })
   },
   'tx.commit': (channel) => {
-    channel.session.txCommit(channel.connection.nowMs)
+    const complete = channel.session.txCommit(channel.connection.nowMs)
     channel.connection.changes.published()
+    if (!complete) throw preconditionFailed('partial tx completion')
     channel.replyWhenDurable({ type: 'tx.commit-ok' })
   },
   'tx.rollback': (channel) => {

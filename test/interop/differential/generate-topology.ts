@@ -287,11 +287,13 @@ export function deleteSomething(dice: Dice): Bare {
 
 /** A queue's name: mostly one of the three, at times the server's, the last declared, none, or a reserved one. */
 export function anyQueue(dice: Dice): string {
-  return dice.chance(0.12) ? dice.pick(['', '$gen', '', '@missing', 'amq.mine']) : dice.pick(queueNames)
+  return dice.chance(0.12)
+    ? dice.pick(['', '$gen', '', '@missing', 'amq.mine', '@q1\r\n'])
+    : dice.pick(queueNames)
 }
 
 function anyExchange(dice: Dice): string {
   return dice.chance(0.05)
-    ? dice.pick(['', 'amq.mine', 'amq.direct', 'amq.topic', '@missing'])
+    ? dice.pick(['', 'amq.mine', 'amq.direct', 'amq.topic', '@missing', '@x1\n'])
     : dice.pick(exchangeNames)
 }

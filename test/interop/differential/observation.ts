@@ -1,4 +1,5 @@
 /** What was seen after a step, free of what two sound brokers may do differently. */
+import { createHash } from 'node:crypto'
 import type { Arrival, Received } from '../raw-client.ts'
 import { decodeTypedProperties } from './typed-properties.ts'
 import type { TypedProperties } from './typed-properties.ts'
@@ -115,7 +116,14 @@ function plain(arrival: Arrival): unknown {
   }
   if (propertyBytes === undefined) return method
   const decoded = withoutTimes(decodeTypedProperties(propertyBytes))
-  return { ...method, properties: decoded, body: Buffer.from(body ?? []).toString('latin1') }
+  return { ...method, properties: decoded, body: shown(Buffer.from(body ?? [])) }
+}
+
+/** A large body by its beginning, length and sum. */
+function shown(body: Buffer): string {
+  if (body.length < 1_000) return body.toString('latin1')
+  const sum = createHash('sha1').update(body).digest('hex')
+  return `${body.toString('latin1', 0, 20)}… ${body.length} bytes, ${sum}`
 }
 
 /** The time of a death is the server's clock. RabbitMQ tells of the last death only since 3.13. */

@@ -111,8 +111,14 @@ export class Run {
     const method = { type: 'basic.publish', ...publish, ...this.#names.sendAll(step.publish) } as const
     const properties = encodeTypedProperties(this.#names.sendAll(step.properties))
     const channel = link.channels.get(step.channel)
+    const padding = 'x'.repeat(step.padding ?? 0)
     for (let copy = 0; copy < (step.copies ?? 1); copy += 1) {
-      client.writer.content(step.channel, method, properties, `${step.body}${copy === 0 ? '' : copy}`)
+      client.writer.content(
+        step.channel,
+        method,
+        properties,
+        `${step.body}${copy === 0 ? '' : copy}${padding}`,
+      )
       if (channel?.confirming === true) channel.unconfirmed.add((channel.published += 1))
     }
     client.flush()

@@ -22,6 +22,7 @@ function* simplerSteps(step: Step): Generator<Step> {
   if ('channel' in step && step.channel === 2) yield { ...step, channel: 1 }
   if (step.type === 'publish') {
     if (step.copies !== undefined) yield { ...step, copies: 1 }
+    if (step.padding !== undefined) yield { ...step, padding: 0 }
     for (const properties of without(step.properties)) yield { ...step, properties }
     for (const headers of without(step.properties.headers ?? {})) {
       yield { ...step, properties: { ...step.properties, headers } }

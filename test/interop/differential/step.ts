@@ -32,6 +32,8 @@ export interface PublishStep extends Place {
   readonly publish: Omit<Sent<'basic.publish'>, 'type'>
   readonly properties: TypedProperties
   readonly body: string
+  /** So many bytes more, for bodies of many frames; default 0. */
+  readonly padding?: number
   /** So many of them, one after another at once; default 1. */
   readonly copies?: number
 }
