@@ -42,7 +42,7 @@ export const defaultServerLimits: ServerLimits = Object.freeze({
   refusedLoginDelayMs: 1_000,
   consumerTimeoutMs: 30 * 60_000,
   stuckWriteTimeoutMs: 60_000,
-  outputBytes: 4 * 1024 * 1024,
-  replyBytes: 8 * 1024 * 1024,
+  outputBytes: 1024 * 1024,
+  replyBytes: 4 * 1024 * 1024,
   deferredBytes: 256 * 1024,
 })
