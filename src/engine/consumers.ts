@@ -34,11 +34,6 @@ export class Consumers {
     return this.#all.size
   }
 
-  /** The consumer served now, where there is one at a time. */
-  get active(): Consumer | undefined {
-    return this.#active
-  }
-
   get exclusive(): boolean {
     for (const consumer of this.#all) return consumer.exclusive
     return false

@@ -43,16 +43,8 @@ export class DelayedEntries {
     return this.#near.length + this.pagedLength
   }
 
-  get bodyBytes(): number {
-    return this.#nearBytes + this.#farBytes
-  }
-
   get pagedLength(): number {
     return this.#far.length - this.#cancelled.size + this.#loading.size
-  }
-
-  get residentBytes(): number {
-    return this.#nearBytes
   }
 
   /** Holds an entry back; it is on record already if it is not transient. */

@@ -230,12 +230,6 @@ export class Engine {
     return this.#kernel.timers.peekKey()
   }
 
-  /** Whether `dispatch` has something to do. */
-  get isDirty(): boolean {
-    const kernel = this.#kernel
-    return kernel.dirty.length > 0 || kernel.overflowing.length > 0 || kernel.cancelled.length > 0
-  }
-
   /** The pager's answer: the entries asked for that are live, ascending. */
   paged(request: LaneRequest | SeqsRequest, entries: readonly Entry[]): void {
     const kernel = this.#kernel

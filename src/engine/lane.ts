@@ -167,7 +167,6 @@ export class Lane {
       this.#pagedBytes -= entry.bodyBytes
     }
     if (this.#pagedMessages === 0) return this.#pagedBytes === 0 ? complete : this.#lose()
-    if (this.residentLength === 0) this.load()
     return complete
   }
 

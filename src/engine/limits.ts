@@ -15,7 +15,7 @@ export interface EngineLimits {
   readonly entriesPerMove: number
   /** Unacknowledged deliveries of one session's consumers; deliveries wait. */
   readonly unackedPerSession: number
-  /** Buffered publishes and settlements of one transaction; refused. */
+  /** Buffered publishes of one transaction; refused. */
   readonly operationsPerTransaction: number
   /** Later messages of a busy key that a queue sets aside; deliveries of that queue wait. */
   readonly parkedPerQueue: number

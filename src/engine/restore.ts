@@ -1,5 +1,4 @@
 /** Restoring: what a store recovered becomes the engine's state again. Of entries only their counts: nothing is in memory. */
-import { emptyFieldTable } from '../model/field-value.ts'
 import { describeResource, parseQueueArguments } from '../model/arguments.ts'
 import type { QueueId } from '../model/entry.ts'
 import type { BindingFacts, Definition, RecoveredQueue } from '../model/record.ts'
@@ -140,6 +139,6 @@ function restoreBinding(into: Restoring, facts: BindingFacts, change: typeof bin
     source: facts.source,
     destination,
     routingKey: facts.routingKey,
-    arguments: facts.arguments ?? emptyFieldTable,
+    arguments: facts.arguments,
   })
 }

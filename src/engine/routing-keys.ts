@@ -45,11 +45,11 @@ function addKeys(headers: FieldTable, name: 'CC' | 'BCC', keys: string[]): void 
 }
 
 function checkKeys(headers: FieldTable, name: 'CC' | 'BCC'): number {
-  if (!Object.hasOwn(headers, name)) return 0
-  const value = headers[name]
-  if (value !== undefined && isFieldArray(value)) return value.length
+  const value = Object.hasOwn(headers, name) ? headers[name] : undefined
+  if (value === undefined) return 0
+  if (isFieldArray(value)) return value.length
   throw new MillraceError(
     'PRECONDITION_FAILED',
-    `invalid message: {unacceptable_type_in_header,"${name}",${typeName(value ?? null)}}`,
+    `invalid message: {unacceptable_type_in_header,"${name}",${typeName(value)}}`,
   )
 }

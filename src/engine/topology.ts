@@ -27,7 +27,6 @@ import {
   inUse,
   locked,
   notEmpty,
-  notFound,
   preconditionFailed,
   queueLimitReached,
   reserved,
@@ -53,6 +52,7 @@ export interface DeclareQueue {
   readonly arguments?: FieldTable
 }
 
+/** Neither end is the default exchange. */
 export interface BindTerms {
   readonly source: string
   readonly destination: Queue | Exchange
@@ -169,14 +169,14 @@ export function deleteExchange(
 export function declareQueue(
   kernel: Kernel,
   vhost: VirtualHost,
-  wanted: DeclareQueue & { connectionId: number; serverNamed: boolean },
+  wanted: DeclareQueue & { arguments: FieldTable; connectionId: number; serverNamed: boolean },
   nowMs: number,
 ): Queue {
   const name = wanted.name
   // What ends with its connection is never durable, and may say so or not.
   const durable = (wanted.durable ?? false) && wanted.exclusive !== true
   const autoDelete = wanted.autoDelete ?? false
-  const table = wanted.arguments ?? emptyFieldTable
+  const table = wanted.arguments
   const ownerConnectionId = wanted.exclusive === true ? wanted.connectionId : 0
   const resource = describeResource('queue', { name, vhost: vhost.name })
   if (!wanted.serverNamed && isReservedName(name)) throw reserved('queue', name)
@@ -287,10 +287,9 @@ export function removeAll(kernel: Kernel, vhost: VirtualHost): void {
   }
 }
 
-/** A binding; one that is there already is ok. Codes ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, LIMIT_REACHED. */
+/** A binding; one that is there already is ok. Codes NOT_FOUND (source), PRECONDITION_FAILED, LIMIT_REACHED. */
 export function bind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): void {
-  const source = bindableSource(vhost, terms)
-  if (source === undefined) throw notFound('exchange', { name: terms.source, vhost: vhost.name })
+  const source = vhost.exchange(terms.source)
   const destination = terms.destination
   const { routingKey, arguments: table } = terms
   if (!source.router.bind({ destination, routingKey, arguments: table })) return
@@ -305,9 +304,9 @@ export function bind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): void
   }
 }
 
-/** Removes a binding; a missing one, or one of a missing exchange, is ok. Code ACCESS_REFUSED. */
+/** Removes a binding; a missing one, or one of a missing exchange, is ok. */
 export function unbind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): void {
-  const source = bindableSource(vhost, terms)
+  const source = vhost.exchanges.get(terms.source)
   const destination = terms.destination
   if (source === undefined) return
   if (!source.router.unbind({ destination, routingKey: terms.routingKey, arguments: terms.arguments })) return
@@ -317,11 +316,6 @@ export function unbind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): vo
     kernel.journal.defined({ type: 'unbound', ...factsOf(vhost, terms) })
   }
   removeIfUnbound(kernel, source)
-}
-
-function bindableSource(vhost: VirtualHost, terms: BindTerms): Exchange | undefined {
-  if (terms.source === '' || terms.destination.name === '') throw defaultExchangeRefused()
-  return vhost.exchanges.get(terms.source)
 }
 
 function factsOf(vhost: VirtualHost, terms: BindTerms) {

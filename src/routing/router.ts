@@ -119,7 +119,5 @@ function createMatcher<Destination>(kind: RoutingKind, table: FieldTable): Match
       return new HeadersMatcher()
     case 'x-consistent-hash':
       return new HashMatcher(table)
-    default:
-      return kind satisfies never
   }
 }

@@ -151,6 +151,18 @@ describe('users', () => {
     assert.equal(engine.operatorLimits.value('user', 'ada', 'max-channels'), Infinity)
   })
 
+  test('users without a grant come and go, and a virtual host takes no one else’s grants along', () => {
+    const { engine } = create()
+    allow(engine, '.*')
+    engine.access.defineUser({ ...ada, name: 'bob' })
+    engine.declareVhost('other')
+    engine.access.grant({ vhost: 'other', user: 'bob', configure: '', write: '', read: '' })
+    engine.deleteVhost('other', 0)
+    assert.equal(engine.access.mayEnter(home), true)
+    assert.equal(engine.access.deleteUser('bob'), true)
+    assert.deepEqual([...engine.access.users.keys()], ['ada'])
+  })
+
   test('a user who is defined again keeps what was granted', () => {
     const { engine } = create()
     allow(engine, '.*')

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { Definition, RecoveredLane } from '../../src/model/record.ts'
 import { FakeStore } from './fake-store.ts'
 import { Bench } from './harness.ts'
 
@@ -196,5 +197,134 @@ describe('paging', () => {
     const page = bench.engine.browseReady(queue, undefined, 10)
     assert.equal(page.entries.length, 4)
     assert.deepEqual(page.paged, { lane: 0, afterSeq: 4 })
+  })
+
+  test('browsing shows what came back in its place', () => {
+    const { bench, client } = setUp({ messages: 10 })
+    const queue = client.queue('q')
+    for (const body of numbers(0, 6)) client.send('q', body)
+    for (let index = 0; index < 3; index += 1) client.session.get({ queue: 'q', noAck: false }, 0)
+    client.session.reject(2, { requeue: true }, 0)
+    client.session.reject(1, { requeue: true }, 0)
+    const bodies = bench.engine
+      .browseReady(queue, undefined, 10)
+      .entries.map(({ message }) => String(message.body))
+    assert.deepEqual(bodies, ['0', '1', '3', '4', '5'])
+  })
+
+  test('what comes back lets go of no more of the window than there is too much', () => {
+    const { bench, client, settle } = setUp({ messages: 100, bytes: 40 })
+    client.queue('q')
+    client.send('q', 'x'.repeat(60))
+    client.session.get({ queue: 'q', noAck: false }, 0)
+    for (const body of numbers(100, 110)) client.send('q', body)
+    assert.equal(bench.engine.residentBytes, 90)
+    client.session.reject(1, { requeue: true }, 0)
+    assert.equal(bench.engine.residentBytes, 60)
+    client.session.get({ queue: 'q', noAck: true }, 0)
+    settle()
+    assert.deepEqual(client.drain('q'), numbers(100, 110))
+    settle()
+    assert.equal(bench.engine.residentBytes, 0)
+  })
+
+  test('a delayed entry is called off wherever it is, in memory or on its way there', () => {
+    const { store, bench, client, settle } = setUp()
+    const queue = client.queue('q')
+    for (const body of ['near', 'also near', 'far', 'coming', 'last']) {
+      client.send('q', body, { delayMs: 10_000 })
+    }
+    const entryOf = (body: string) =>
+      [...store.kept.values()].find(({ entry }) => entry.message.body === body)!.entry
+    assert.equal(bench.engine.cancelDelayedEntry(queue, entryOf('near')), true)
+    assert.equal(bench.engine.cancelDelayedEntry(queue, entryOf('far')), true)
+    const coming = entryOf('coming')
+    store.readEarly = true
+    bench.nowMs += 9_500
+    bench.settle()
+    assert.equal(bench.engine.cancelDelayedEntry(queue, coming), true)
+    assert.equal(bench.engine.cancelDelayedEntry(queue, coming), false)
+    settle()
+    bench.nowMs += 500
+    settle()
+    assert.deepEqual(client.drain('q'), ['also near', 'last'])
+    assert.equal(bench.engine.counters.lostEntries, 0)
+  })
+
+  test('delayed entries without a body are read back as many as may be at once', () => {
+    const { bench, client, settle } = setUp()
+    client.queue('q')
+    for (let index = 0; index < 10; index += 1) client.send('q', '', { delayMs: 100 })
+    client.consume('q', { noAck: true })
+    bench.nowMs += 100
+    settle()
+    assert.equal(client.deliveries.length, 10)
+  })
+})
+
+describe('what was counted at a start', () => {
+  const definitions: Definition[] = [
+    { type: 'vhost.declared', vhost: '/' },
+    {
+      type: 'queue.declared',
+      id: 1,
+      vhost: '/',
+      name: 'q',
+      autoDelete: false,
+      arguments: { 'x-max-length': 6 },
+    },
+  ]
+
+  /** @param change what the store counts, where it is not what it has */
+  function restart(bodies: readonly string[], change: Partial<RecoveredLane>) {
+    const store = new FakeStore({ messages: 4, bytes: 1000, delayed: 2 })
+    const before = Bench.create({ journal: store, pager: store })
+    before.client().queue('q')
+    const writer = before.client()
+    for (const body of bodies) writer.send('q', body)
+    const recovered = store.recover(definitions, 1000)
+    const lanes = recovered.queues.flatMap((queue) => queue.lanes.map((lane) => ({ ...lane, ...change })))
+    const bench = new Bench({ journal: store, pager: store })
+    const queues = recovered.queues.map((queue) => ({ ...queue, lanes }))
+    bench.engine.restore({ ...recovered, queues })
+    const client = bench.client()
+    const settle = (): void => {
+      do bench.settle()
+      while (store.answer(bench.engine))
+    }
+    return { bench, client, settle, queue: client.session.queue('q') }
+  }
+
+  test('is what there is, in messages and in bytes', () => {
+    const { bench, client, settle, queue } = restart(numbers(0, 5), { bodyBytes: 1000 })
+    client.consume('q', { noAck: true })
+    settle()
+    assert.deepEqual(client.takeBodies(), numbers(0, 5))
+    assert.equal(queue.readyBytes, 0)
+    assert.equal(bench.engine.counters.lostEntries, 0)
+  })
+
+  test('and is more than was counted is not handed out', () => {
+    const { client, settle, queue } = restart(numbers(0, 5), { count: 3, bodyBytes: 3 })
+    client.consume('q', { noAck: true })
+    settle()
+    assert.deepEqual(client.takeBodies(), numbers(0, 3))
+    assert.equal(queue.readyMessages, 0)
+  })
+
+  test('and is none is not looked for', () => {
+    const { bench, queue } = restart(numbers(0, 5), { count: 0, bodyBytes: 0 })
+    assert.equal(queue.depth, 0)
+    assert.equal(bench.engine.nextDueMs(), Infinity)
+  })
+
+  test('and is more than the queue may hold now is dropped from its head', () => {
+    const { client, settle, queue } = restart(numbers(0, 9), {})
+    assert.equal(queue.readyMessages, 9)
+    settle()
+    assert.equal(queue.readyMessages, 6)
+    client.consume('q', { noAck: true })
+    settle()
+    assert.deepEqual(client.takeBodies(), numbers(3, 9))
   })
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { Bench, codeOf } from './harness.ts'
+import { Bench, JournalLog, codeOf } from './harness.ts'
 
 describe('length limits', () => {
   test('drop-head makes room at the head; only what is ready counts', () => {
@@ -46,6 +46,56 @@ describe('length limits', () => {
     assert.equal(queue.readyMessages, 1)
   })
 
+  test('what a consumer without acknowledgements takes at once does not count either, however much', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    client.queue('q', { 'x-max-length': 1, 'x-overflow': 'reject-publish' })
+    client.consume('q', { noAck: true })
+    for (const body of ['a', 'b', 'c']) assert.equal(client.send('q', body).type, 'routed')
+    bench.settle()
+    assert.deepEqual(client.takeBodies(), ['a', 'b', 'c'])
+  })
+
+  test('of several consumers with one active that one counts', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const overflow = { 'x-max-length': 1, 'x-overflow': 'reject-publish' }
+    client.queue('q', { ...overflow, 'x-single-active-consumer': true })
+    for (const tag of ['active', 'waiting']) client.consume('q', { tag, prefetch: 1 })
+    for (const body of ['a', 'b']) assert.equal(client.send('q', body).type, 'routed')
+    assert.equal(client.send('q', 'c').type, 'rejected')
+    bench.settle()
+    // Nothing is on its way to a consumer now: what is ready counts.
+    assert.equal(client.send('q', 'd').type, 'rejected')
+  })
+
+  test('what a consumer was to take is dropped when it takes nothing any more', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    client.queue('q', { 'x-max-length': 1 })
+    client.consume('q', { prefetch: 2 })
+    for (const body of ['a', 'b', 'c']) client.send('q', body)
+    client.session.setFlow(false)
+    bench.settle()
+    assert.deepEqual(bench.client().drain('q'), ['c'])
+  })
+
+  test('what comes back is too much at once for drop-head, and not for a queue that refuses', () => {
+    for (const [overflow, left] of [
+      ['drop-head', ['b', 'c']],
+      ['reject-publish', ['a', 'b', 'c']],
+    ] as const) {
+      const bench = Bench.create()
+      const client = bench.client()
+      client.queue('q', { 'x-max-length': 2, 'x-overflow': overflow })
+      client.send('q', 'a')
+      const { deliveryTag } = client.session.get({ queue: 'q', noAck: false }, 0)!.delivery
+      for (const body of ['b', 'c']) client.send('q', body)
+      client.session.reject(deliveryTag, { requeue: true }, 0)
+      assert.deepEqual(client.drain('q'), left)
+    }
+  })
+
   test('reject-publish-dlx dead-letters what it refuses', () => {
     const bench = Bench.create()
     const client = bench.client()
@@ -59,6 +109,20 @@ describe('length limits', () => {
     client.send('q', 'a')
     assert.equal(client.send('q', 'b').type, 'rejected')
     assert.equal(client.headers('dead')['x-first-death-reason'], 'maxlen')
+    bench.settle()
+  })
+
+  test('what is refused and has nowhere to go is refused all the same', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const overflow = { 'x-max-length': 0, 'x-overflow': 'reject-publish-dlx' }
+    const nowhere = client.queue('nowhere', overflow)
+    const unbound = client.queue('unbound', { ...overflow, 'x-dead-letter-exchange': 'amq.direct' })
+    for (const name of ['nowhere', 'unbound']) assert.equal(client.send(name, 'a').type, 'rejected')
+    for (const queue of [nowhere, unbound]) {
+      assert.equal(queue.counters.rejected, 1)
+      assert.equal(queue.counters.deadLettered, 0)
+    }
     bench.settle()
   })
 
@@ -118,6 +182,23 @@ describe('consumers', () => {
     assert.equal(
       codeOf(() => client.session.consume(exclusive, 0)),
       'ACCESS_REFUSED',
+    )
+  })
+
+  test('when the active one goes, the one of the highest priority is served', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    client.queue('q', { 'x-single-active-consumer': true })
+    const priorities = { first: 5, low: 1, high: 3, middle: 2 }
+    for (const [tag, priority] of Object.entries(priorities)) {
+      client.consume('q', { tag, noAck: true, arguments: { 'x-priority': priority } })
+    }
+    client.session.cancel('first', bench.nowMs)
+    client.send('q', 'm')
+    bench.settle()
+    assert.deepEqual(
+      client.deliveries.map(({ consumerTag }) => consumerTag),
+      ['high'],
     )
   })
 
@@ -209,6 +290,21 @@ describe('operators', () => {
     assert.equal(queue.depth, 1)
   })
 
+  test('a purge is on record where there was something to drop that is', () => {
+    const journal = new JournalLog()
+    const bench = Bench.create({ journal })
+    const client = bench.client()
+    const durable = client.queue('durable')
+    const transient = client.queue('transient', {}, { durable: false })
+    for (const queue of [durable, transient]) {
+      assert.equal(bench.engine.purge(queue, 'all'), 0)
+      client.send(queue.name, 'm')
+      journal.take()
+      assert.equal(bench.engine.purge(queue, 'all'), 1)
+      assert.equal(journal.take().length, queue === durable ? 1 : 0)
+    }
+  })
+
   test('moving puts messages at the tail of another queue, their attempts at none', () => {
     const bench = Bench.create({ limits: { entriesPerMove: 2 } })
     const client = bench.client()
@@ -225,6 +321,21 @@ describe('operators', () => {
     client.session.get({ queue: 'to', noAck: true }, 0)
     assert.equal(client.session.get({ queue: 'to', noAck: false }, 0)!.delivery.attempt, 1)
     bench.settle()
+  })
+
+  test('moving a queue to itself moves nothing; a time to live goes along', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const from = client.queue('from')
+    const to = client.queue('to')
+    client.send('from', 'm', { ttlMs: 100 })
+    assert.deepEqual(bench.engine.move({ from, to: from }, 10, bench.nowMs), { messages: 0, more: false })
+    bench.pass(60)
+    assert.deepEqual(bench.engine.move({ from, to }, 10, bench.nowMs), { messages: 1, more: false })
+    bench.pass(39)
+    assert.equal(to.readyMessages, 1)
+    bench.pass(1)
+    assert.equal(to.readyMessages, 0)
   })
 
   test('browsing shows the order of delivery page by page and changes nothing', () => {

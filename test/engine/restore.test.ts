@@ -69,6 +69,19 @@ test('facts about what is not there change nothing', () => {
   )
 })
 
+test('a policy of a virtual host that is not there changes nothing', () => {
+  const facts = {
+    vhost: 'gone',
+    name: 'p',
+    operator: false,
+    pattern: '',
+    applyTo: 'all',
+    priority: 0,
+  } as const
+  const engine = restored([{ type: 'policy.defined', ...facts, definition: { 'max-length': 1 } }])
+  assert.equal(engine.vhosts.size, 0)
+})
+
 describe('where a damaged log lost a record', () => {
   const found = (queueId: number): RecoveredQueue => ({
     queueId,

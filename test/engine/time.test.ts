@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { Bench, codeOf } from './harness.ts'
+import { Bench, JournalLog, codeOf } from './harness.ts'
 
 describe('time to live', () => {
   test('the smaller of the queue’s and the message’s counts, and what has expired is never delivered', () => {
@@ -159,6 +159,58 @@ describe('delays', () => {
     assert.equal(client.deliveries[0]?.redelivered, true)
     assert.deepEqual(client.takeBodies(), ['a'])
     assert.equal(queue.counters.retried, 1)
+  })
+})
+
+describe('retries', () => {
+  test('of a message that is not on record stay off it', () => {
+    const journal = new JournalLog()
+    const bench = Bench.create({ journal })
+    const client = bench.client()
+    client.queue('q')
+    client.send('q', 'm', { persistent: false })
+    client.session.get({ queue: 'q', noAck: false }, bench.nowMs)
+    journal.take()
+    client.session.settleRetry(1, 10, bench.nowMs)
+    bench.pass(10)
+    assert.deepEqual(client.drain('q'), ['m'])
+    assert.deepEqual(journal.take(), [])
+  })
+
+  test('end at the delivery limit', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    client.queue('dead')
+    client.queue('q', {
+      'x-delivery-limit': 1,
+      'x-dead-letter-exchange': '',
+      'x-dead-letter-routing-key': 'dead',
+    })
+    client.send('q', 'm')
+    for (const left of [0, 1]) {
+      const { deliveryTag } = client.session.get({ queue: 'q', noAck: false }, bench.nowMs)!.delivery
+      client.session.settleRetry(deliveryTag, 10, bench.nowMs)
+      bench.pass(10)
+      assert.equal(client.session.queue('dead').readyMessages, left)
+    }
+    assert.equal(client.headers('dead')['x-first-death-reason'], 'delivery_limit')
+  })
+
+  test('end at the next delivery where the limit was lowered meanwhile', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const queue = client.queue('q')
+    client.send('q', 'm')
+    for (let count = 0; count < 3; count += 1) {
+      const { deliveryTag } = client.session.get({ queue: 'q', noAck: false }, bench.nowMs)!.delivery
+      client.session.reject(deliveryTag, { requeue: true }, bench.nowMs)
+    }
+    const policy = { vhost: '/', name: 'p', operator: false, pattern: '', priority: 0 } as const
+    const definition = { 'delivery-limit': 2 }
+    bench.engine.policies.set({ ...policy, applyTo: 'queues', definition }, bench.nowMs)
+    assert.equal(queue.readyMessages, 1)
+    assert.deepEqual(client.drain('q'), [])
+    assert.equal(queue.counters.dropped, 1)
   })
 })
 

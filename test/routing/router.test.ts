@@ -64,6 +64,19 @@ describe('every kind of exchange', () => {
       assert.equal(router.isEmpty, true)
     })
 
+    test(`${kind}: arguments of every type make bindings of their own`, () => {
+      const router = new Router<Target>(kind)
+      const destination = target('a')
+      const seconds = [new Date(1000), new Date(2000)]
+      const values = [...seconds, Buffer.from('a'), null, true, 'true', 1, 1.5, [1, 'a'], { a: null }, {}, []]
+      for (const value of values) {
+        const terms = { destination, routingKey: 'k', arguments: { value } }
+        assert.equal(router.bind(terms), true)
+        assert.equal(router.bind({ ...terms, arguments: structuredClone({ value }) }), false)
+      }
+      assert.equal(router.size, values.length)
+    })
+
     test(`${kind}: a destination with several matching bindings is reached once`, () => {
       const router = new Router<Target>(kind)
       const a = target('a')

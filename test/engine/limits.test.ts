@@ -1,0 +1,135 @@
+/** What reaches a bound of the engine is refused, and changes nothing. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { EngineLimits } from '../../src/engine/limits.ts'
+import type { FieldValue } from '../../src/model/field-value.ts'
+import { Bench, codeOf } from './harness.ts'
+
+function create(limits: Partial<EngineLimits>) {
+  const bench = Bench.create({ limits })
+  const client = bench.client()
+  return { bench, client, session: client.session }
+}
+
+describe('LIMIT_REACHED', () => {
+  test('for one virtual host more', () => {
+    const { bench } = create({ vhosts: 2 })
+    bench.engine.declareVhost('second')
+    bench.engine.declareVhost('second')
+    assert.equal(
+      codeOf(() => bench.engine.declareVhost('third')),
+      'LIMIT_REACHED',
+    )
+    assert.deepEqual([...bench.engine.vhosts.keys()], ['/', 'second'])
+  })
+
+  test('for one session more; one that was closed makes room', () => {
+    const { bench, session } = create({ sessions: 1 })
+    assert.equal(
+      codeOf(() => bench.client()),
+      'LIMIT_REACHED',
+    )
+    session.close(0)
+    bench.client()
+    assert.equal(bench.engine.sessions.size, 1)
+  })
+
+  test('for one queue more; one that is there may be declared again', () => {
+    const { client } = create({ queues: 1 })
+    client.queue('q')
+    client.queue('q')
+    assert.equal(
+      codeOf(() => client.queue('other')),
+      'LIMIT_REACHED',
+    )
+  })
+
+  test('for one exchange more; those of every virtual host do not count', () => {
+    const { session } = create({ exchanges: 1 })
+    session.declareExchange({ name: 'x', kind: 'fanout' })
+    session.declareExchange({ name: 'x', kind: 'fanout' })
+    assert.equal(
+      codeOf(() => session.declareExchange({ name: 'y', kind: 'fanout' })),
+      'LIMIT_REACHED',
+    )
+  })
+
+  test('for one binding more; what was refused is not bound', () => {
+    const { client, session, bench } = create({ bindings: 1 })
+    client.queue('q')
+    session.bindQueue({ queue: 'q', exchange: 'amq.direct', routingKey: 'a' })
+    session.bindQueue({ queue: 'q', exchange: 'amq.direct', routingKey: 'a' })
+    assert.equal(
+      codeOf(() => session.bindQueue({ queue: 'q', exchange: 'amq.direct', routingKey: 'b' })),
+      'LIMIT_REACHED',
+    )
+    assert.equal(client.publish('amq.direct', 'b', 'm').type, 'unroutable')
+    bench.settle()
+  })
+
+  test('for one consumer more of a session', () => {
+    const { client } = create({ consumersPerSession: 1 })
+    client.queue('q')
+    client.consume('q', { tag: 'a' })
+    assert.equal(
+      codeOf(() => client.consume('q', { tag: 'b' })),
+      'LIMIT_REACHED',
+    )
+  })
+
+  test('for one parameter more; one that is there may be changed', () => {
+    const { bench } = create({ parameters: 1 })
+    const { parameters } = bench.engine
+    const facts = { vhost: '', component: '', name: 'a', value: '1' }
+    parameters.set(facts)
+    parameters.set({ ...facts, value: '2' })
+    assert.equal(
+      codeOf(() => parameters.set({ ...facts, name: 'b' })),
+      'LIMIT_REACHED',
+    )
+    assert.equal(parameters.get(facts), '2')
+    assert.equal(parameters.get({ ...facts, name: 'b' }), undefined)
+  })
+})
+
+describe('PRECONDITION_FAILED', () => {
+  test('for one publish more in a transaction', () => {
+    const { client, session } = create({ operationsPerTransaction: 1 })
+    client.queue('q')
+    session.txSelect()
+    client.send('q', 'a')
+    assert.equal(
+      codeOf(() => client.send('q', 'b')),
+      'PRECONDITION_FAILED',
+    )
+    session.txCommit(0)
+    assert.deepEqual(client.drain('q'), ['a'])
+  })
+
+  test('for one key more in CC and BCC, and where they are no lists', () => {
+    const { client } = create({ routingKeysPerMessage: 2 })
+    client.queue('q')
+    const send = (headers: Record<string, FieldValue>) => codeOf(() => client.send('q', 'm', {}, { headers }))
+    assert.equal(send({ CC: ['a'], BCC: ['b'] }), 'no error')
+    assert.equal(send({ CC: ['a', 'b'], BCC: ['c'] }), 'PRECONDITION_FAILED')
+    assert.equal(send({ CC: 'a' }), 'PRECONDITION_FAILED')
+    assert.equal(send({ BCC: null }), 'PRECONDITION_FAILED')
+    assert.deepEqual(client.drain('q'), ['m'])
+  })
+})
+
+test('what is too much is dropped a slice at a time', () => {
+  const bench = Bench.create({ limits: { dropsPerPublish: 1, workPerAdvance: 2 } })
+  const client = bench.client()
+  const queue = client.queue('q')
+  for (const body of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) client.send('q', body)
+  const policy = { vhost: '/', name: 'p', operator: false, pattern: '', priority: 0 } as const
+  bench.engine.policies.set({ ...policy, applyTo: 'queues', definition: { 'max-length': 1 } }, bench.nowMs)
+  assert.equal(queue.readyMessages, 7)
+  client.send('q', 'h')
+  assert.equal(queue.readyMessages, 7)
+  assert.equal(bench.engine.dispatch(bench.nowMs), true)
+  assert.equal(queue.readyMessages, 5)
+  bench.settle()
+  assert.deepEqual(client.drain('q'), ['h'])
+})
