@@ -206,7 +206,13 @@ function recount(death: FieldTable): FieldTable {
 /** The deaths on record, newest first; a client's own header of that name that is no such list counts as none. */
 function deathsOf(headers: FieldTable | undefined): readonly FieldTable[] {
   const deaths = headers !== undefined && Object.hasOwn(headers, 'x-death') ? headers['x-death'] : undefined
-  return deaths !== undefined && isFieldArray(deaths) ? deaths.filter(isTable) : []
+  return deaths !== undefined && isFieldArray(deaths) ? deaths.filter(isTable).map(withWideCount) : []
+}
+
+/** The count is a long, which a number read from bytes does not remember. */
+function withWideCount(death: FieldTable): FieldTable {
+  const count = death['count']
+  return typeof count === 'number' && Number.isInteger(count) ? { ...death, count: BigInt(count) } : death
 }
 
 function isTable(value: FieldValue): value is FieldTable {

@@ -68,7 +68,7 @@ function argumentsOf(dice: Dice, theme: Theme): TypedTable {
     case 'single-active':
       return dice.chance(0.8) ? { 'x-single-active-consumer': true } : {}
     case 'expiry':
-      return { 'x-expires': 800 }
+      return { 'x-expires': 3_000 }
     case 'plain':
     case 'routing':
     case 'exclusive':

@@ -96,7 +96,7 @@ export function generate(seed: number): Sequence {
   const count = 4 + dice.below(22)
   for (let index = 0; index < count; index += 1)
     steps.push(step(dice, { theme, kind: dice.weighted(kinds), index }))
-  if (theme === 'expiry') steps.push({ type: 'wait', ms: 1_200 })
+  if (theme === 'expiry') steps.push({ type: 'wait', ms: 4_000 })
   return { seed, steps }
 }
 

@@ -13,7 +13,7 @@ import type { ChannelState, Lane, Link } from './lane.ts'
 import { confirmsIn, describeNews, Names } from './observation.ts'
 import type { ChannelNews, Observation } from './observation.ts'
 import { QueueWatch } from './queue-watch.ts'
-import { hasDeadLetters, isTimed } from './step.ts'
+import { hasDeadLetters, hasExpiringQueues, isTimed } from './step.ts'
 import type { ConnectionIndex, FramesStep, MethodStep, PublishStep, Sequence, Step } from './step.ts'
 import { encodeTypedProperties } from './typed-properties.ts'
 import { encodeTypedTable } from './typed-table.ts'
@@ -50,6 +50,8 @@ export class Run {
   readonly #watch: QueueWatch
   readonly #patience: number
   readonly #timed: boolean
+  /** Queues go when they are not used: each is asked for after each step. */
+  readonly #expires: boolean
   readonly #rounds: number
   readonly #exchanges = new Set<string>()
 
@@ -60,6 +62,7 @@ export class Run {
     this.#watch = new QueueWatch(lane)
     this.#patience = options.patience ?? 1
     this.#timed = isTimed(sequence)
+    this.#expires = hasExpiringQueues(sequence)
     this.#rounds = hasDeadLetters(sequence) ? 4 : 2
   }
 
@@ -198,7 +201,7 @@ export class Run {
   }
 
   async #observe(step: Step): Promise<Observation> {
-    const quiet = step.type === 'method' && still.has(step.method.type)
+    const quiet = !this.#expires && step.type === 'method' && still.has(step.method.type)
     if (this.#timed && !quiet) await delay(timedWaitMs * this.#patience)
     let queues: Record<string, string> = {}
     if (!quiet || this.#timed) {

@@ -78,6 +78,11 @@ export function hasDeadLetters(sequence: Sequence): boolean {
   )
 }
 
+/** Whether a queue may go by itself. */
+export function hasExpiringQueues(sequence: Sequence): boolean {
+  return sequence.steps.some((step) => step.type === 'method' && step.table?.['x-expires'] !== undefined)
+}
+
 function isShort(ttl: unknown): boolean {
   return ttl !== undefined && Number(ttl) <= shortTtlMs
 }
