@@ -4,6 +4,8 @@
  * it. Else the tests that need it are skipped with a reason that everybody sees; in CI they fail.
  */
 import { execFile } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -37,14 +39,16 @@ function mayInstall(): boolean {
 }
 
 async function install(packages: readonly string[]): Promise<void> {
-  const apt = ['apt-get', '-y', '-qq', '-o', 'DPkg::Lock::Timeout=300']
-  const [command = '', ...first] = process.getuid?.() === 0 ? apt : ['sudo', '-n', '-E', ...apt]
+  const apt = 'apt-get -y -qq -o DPkg::Lock::Timeout=300'
+  const script = `${apt} update && ${apt} install --no-install-recommends ${packages.join(' ')}`
+  // Test files run beside each other, and apt-get waits for nobody who updates the lists.
+  const words = ['flock', join(tmpdir(), 'millrace-apt.lock'), 'sh', '-c', script]
+  const [command = '', ...rest] = process.getuid?.() === 0 ? words : ['sudo', '-n', '-E', ...words]
   // RUNLEVEL=1 keeps a package from starting a server of its own.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   console.error(`*** installing ${packages.join(' ')} ***`)
   try {
-    await run(command, [...first, 'update'], { env })
-    await run(command, [...first, 'install', '--no-install-recommends', ...packages], { env })
+    await run(command, rest, { env })
   } catch (error) {
     console.error(`*** ${packages.join(' ')} could not be installed: ${String(error)} ***`)
   }
