@@ -84,11 +84,6 @@ export class Cursor {
     return value
   }
 
-  u32(): number {
-    const value = this.buffer.readUInt32LE(this.#advance(4))
-    return value
-  }
-
   u64(): number {
     return readU64(this.buffer, this.#advance(8))
   }

@@ -42,10 +42,10 @@ export class ScratchDisk implements Disk {
 
   async open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
     if (mode === 'create') {
-      const created = path.startsWith(`${quarantineFolder}/`)
-        ? new NoFile()
-        : new ScratchFile(Buffer.alloc(0))
-      if (created instanceof ScratchFile) this.#files.set(path, created)
+      // Copies of damaged files are large, and nobody reads them here.
+      const keeps = !path.startsWith(`${quarantineFolder}/`)
+      const created = new ScratchFile(Buffer.alloc(0), keeps)
+      this.#files.set(path, created)
       return created
     }
     if (this.#files.has(path)) {
@@ -58,7 +58,7 @@ export class ScratchDisk implements Disk {
     try {
       const bytes = Buffer.allocUnsafeSlow(await below.size())
       await below.read(bytes, 0)
-      const copy = new ScratchFile(bytes)
+      const copy = new ScratchFile(bytes, true)
       this.#files.set(path, copy)
       return copy
     } finally {
@@ -93,9 +93,12 @@ export class ScratchDisk implements Disk {
 /** A file in memory. */
 class ScratchFile implements DiskFile {
   #bytes: Buffer
+  readonly #keeps: boolean
 
-  constructor(bytes: Buffer) {
+  /** @param keeps what is written; else it takes everything and stays as it is */
+  constructor(bytes: Buffer, keeps: boolean) {
     this.#bytes = bytes
+    this.#keeps = keeps
   }
 
   size(): Promise<number> {
@@ -114,6 +117,7 @@ class ScratchFile implements DiskFile {
   }
 
   writeSync(buffers: readonly Uint8Array[], position: number): void {
+    if (!this.#keeps) return
     const bytes = Buffer.concat(buffers)
     const end = position + bytes.length
     if (end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes], end)
@@ -134,13 +138,4 @@ class ScratchFile implements DiskFile {
   close(): Promise<void> {
     return Promise.resolve()
   }
-}
-
-/** Takes everything and keeps nothing: copies of damaged files. */
-class NoFile extends ScratchFile {
-  constructor() {
-    super(Buffer.alloc(0))
-  }
-
-  override writeSync(): void {}
 }

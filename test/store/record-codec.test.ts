@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Message } from '../../src/model/message.ts'
+import { encodeFieldTable } from '../../src/model/field-table.ts'
+import type { FieldTable } from '../../src/model/field-table.ts'
 import type { Definition } from '../../src/model/record.ts'
 import { Batch, batchHeaderBytes, readBatchHeader } from '../../src/store/batch.ts'
 import { ChunkPool } from '../../src/store/chunk-pool.ts'
@@ -148,8 +150,30 @@ test('definitions read back as they were written', () => {
     { type: 'bound', ...binding, arguments: table },
     { type: 'unbound', ...binding, arguments: {} },
     { type: 'deduplicated', queueId: 4, key: 'k', messageId: 'm', untilMs: 1_712_345_678_901 },
+    {
+      type: 'policy.defined',
+      vhost: '/',
+      name: 'p',
+      operator: false,
+      pattern: '^q',
+      applyTo: 'all',
+      priority: -1,
+      definition: table,
+    },
   ]
   for (const definition of all) assert.deepEqual(decodeDefinition(encodeDefinition(definition)), definition)
+})
+
+test('what is no definition is none', () => {
+  const none: FieldTable[] = [
+    {},
+    { type: 5 },
+    { type: 'toString' },
+    { type: 'queue.paused', id: 4 },
+    { type: 'queue.paused', id: '4', paused: true },
+    { type: 'queue.declared', id: 4, vhost: '/', name: 'q', arguments: 'none' },
+  ]
+  for (const facts of none) assert.equal(decodeDefinition(encodeFieldTable(facts)), undefined)
 })
 
 test('bytes that are no record never hang or crash a reader', () => {
