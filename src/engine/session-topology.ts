@@ -122,9 +122,9 @@ export class SessionTopology {
     return purgeQueue(this.#kernel, this.queue(name), 'ready')
   }
 
-  /** Throws NOT_FOUND, RESOURCE_LOCKED. */
+  /** By its name as it is: purge, get and consume do not strip it. Throws NOT_FOUND, RESOURCE_LOCKED. */
   queue(name: string): Queue {
-    const queue = this.#vhost.queue(this.#queueName(name))
+    const queue = this.#vhost.queue(this.#nameOrLast(name))
     this.#checkAccess(queue)
     return queue
   }
@@ -142,8 +142,11 @@ export class SessionTopology {
   }
 
   #queueName(name: string): string {
-    const stripped = stripLineBreaks(name)
-    if (stripped !== '') return stripped
+    return this.#nameOrLast(stripLineBreaks(name))
+  }
+
+  #nameOrLast(name: string): string {
+    if (name !== '') return name
     if (this.#lastQueueName === '') {
       throw new MillraceError('NOT_FOUND', 'no previously declared queue')
     }
@@ -163,7 +166,7 @@ export class SessionTopology {
   }
 
   #queueTerms(terms: BindQueue): topology.BindTerms {
-    const destination = this.queue(terms.queue)
+    const destination = this.queue(stripLineBreaks(terms.queue))
     const routingKey = terms.queue === '' && terms.routingKey === '' ? destination.name : terms.routingKey
     const source = stripLineBreaks(terms.exchange)
     return { source, destination, routingKey, arguments: terms.arguments ?? emptyFieldTable }

@@ -1,5 +1,4 @@
 /** The class basic but for publish: qos, consume, cancel, get, and the settling of deliveries. */
-import { stripLineBreaks } from '../model/names.ts'
 import type { MethodOf } from '../wire/method.ts'
 import type { Handlers } from './channel-methods.ts'
 import type { Channel } from './channel.ts'
@@ -37,7 +36,7 @@ export const basicMethods: Handlers = {
 function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
   const { session, connection } = channel
   const { noAck, exclusive, nowait } = method
-  const name = stripLineBreaks(method.queue)
+  const name = method.queue
   if (name === replyToName) return consumeReplies(channel, method)
   channel.access.checkQueue('read', name === '' ? session.lastQueueName : name)
   const consumerTag = session.consume(
@@ -76,7 +75,7 @@ function cancel(channel: Channel, { consumerTag, nowait }: MethodOf<'basic.cance
 function get(channel: Channel, method: MethodOf<'basic.get'>): void {
   const { session, connection } = channel
   const { broker } = connection.server
-  const name = stripLineBreaks(method.queue)
+  const name = method.queue
   const got = session.get({ queue: name, noAck: method.noAck }, connection.nowMs)
   connection.changes.changed()
   if (got !== undefined) {

@@ -13,7 +13,7 @@ import type { ChannelState, Lane, Link } from './lane.ts'
 import { confirmsIn, describeNews, Names } from './observation.ts'
 import type { ChannelNews, Observation } from './observation.ts'
 import { QueueWatch } from './queue-watch.ts'
-import { hasDeadLetters, hasExpiringQueues, isTimed } from './step.ts'
+import { hasChannelPrefetch, hasDeadLetters, hasExpiringQueues, isTimed } from './step.ts'
 import type { ConnectionIndex, FramesStep, MethodStep, PublishStep, Sequence, Step } from './step.ts'
 import { encodeTypedProperties } from './typed-properties.ts'
 import { encodeTypedTable } from './typed-table.ts'
@@ -63,7 +63,7 @@ export class Run {
     this.#patience = options.patience ?? 1
     this.#timed = isTimed(sequence)
     this.#expires = hasExpiringQueues(sequence)
-    this.#rounds = hasDeadLetters(sequence) ? 4 : 2
+    this.#rounds = hasDeadLetters(sequence) ? 4 : hasChannelPrefetch(sequence) ? 2 : 1
   }
 
   /** What was seen after each step. Where the server gave no answer, that is the last that was seen. */
