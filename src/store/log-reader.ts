@@ -110,6 +110,8 @@ export class LogReader {
         if (file !== undefined) await this.#planSeqs(plan, file, sorted.subarray(start, end), queueId)
         start = end
       }
+      // An index gives them slice by slice.
+      plan.wanted.sort((a, b) => a.seq - b.seq)
       return await this.#load(plan.wanted)
     } finally {
       plan.release()
