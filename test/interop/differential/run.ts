@@ -1,7 +1,8 @@
 /**
  * Runs one sequence on one server, a step at a time, and waits after each until nothing more can come of it: a round trip on
- * the channel, its confirms, a passive declare of every queue (which a broker answers behind all that it did before; with
- * dead letters once more for each queue that they may pass), and a round trip on every channel for what these have sent.
+ * the channel, its confirms, a passive declare of every queue (twice, since RabbitMQ's queues answer it before what else is
+ * waiting for them; with dead letters once more for each queue that they may pass), and a round trip on every channel for
+ * what these have sent. What still was too early is found by trying again with more patience.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { encodeMethod } from '../../../src/wire/index.ts'
@@ -13,7 +14,7 @@ import type { ChannelState, Lane, Link } from './lane.ts'
 import { confirmsIn, describeNews, Names } from './observation.ts'
 import type { ChannelNews, Observation } from './observation.ts'
 import { QueueWatch } from './queue-watch.ts'
-import { hasChannelPrefetch, hasDeadLetters, hasExpiringQueues, isTimed } from './step.ts'
+import { hasDeadLetters, hasExpiringQueues, isTimed } from './step.ts'
 import type { ConnectionIndex, FramesStep, MethodStep, PublishStep, Sequence, Step } from './step.ts'
 import { encodeTypedProperties } from './typed-properties.ts'
 import { encodeTypedTable } from './typed-table.ts'
@@ -63,7 +64,7 @@ export class Run {
     this.#patience = options.patience ?? 1
     this.#timed = isTimed(sequence)
     this.#expires = hasExpiringQueues(sequence)
-    this.#rounds = hasDeadLetters(sequence) ? 4 : hasChannelPrefetch(sequence) ? 2 : 1
+    this.#rounds = (hasDeadLetters(sequence) ? 4 : 2) * (this.#patience > 1 ? 3 : 1)
   }
 
   /** What was seen after each step. Where the server gave no answer, that is the last that was seen. */

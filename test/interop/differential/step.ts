@@ -78,13 +78,6 @@ export function hasDeadLetters(sequence: Sequence): boolean {
   )
 }
 
-/** Whether a channel has one limit for all its consumers, which another process of RabbitMQ keeps. */
-export function hasChannelPrefetch(sequence: Sequence): boolean {
-  return sequence.steps.some(
-    (step) => step.type === 'method' && step.method.type === 'basic.qos' && step.method.global === true,
-  )
-}
-
 /** Whether a queue may go by itself. */
 export function hasExpiringQueues(sequence: Sequence): boolean {
   return sequence.steps.some((step) => step.type === 'method' && step.table?.['x-expires'] !== undefined)
