@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { StoreError } from '../../src/model/errors.ts'
+import { nodeScheduler } from '../../src/store/scheduler.ts'
+import type { Scheduler } from '../../src/store/scheduler.ts'
 import { Store } from '../../src/store/store.ts'
 import type { StoreOptions, StoreState } from '../../src/store/store.ts'
 import { SimulatedDisk } from '../sim/disk.ts'
@@ -76,7 +78,13 @@ describe('sync policies', () => {
   for (const sync of ['group', 'os', { intervalMs: 5 }] as const) {
     test(`${JSON.stringify(sync)}: a fact counts as stored when the policy says so`, async () => {
       const disk = newDisk()
-      const { store } = await openWorld(disk, { ...roomy, sync })
+      const due: (() => void)[] = []
+      const after: Scheduler['after'] = (ms, callback) => {
+        if (ms === 5) due.push(callback)
+        return () => undefined
+      }
+      const scheduler = { ...nodeScheduler, after }
+      const { store } = await openWorld(disk, { ...roomy, sync, scheduler })
       declareAll(store)
       await store.whenQuiet()
       const from = disk.history.length
@@ -88,7 +96,9 @@ describe('sync policies', () => {
       if (sync === 'group') assert.equal(count(disk, 'sync', from), 5)
       else assert.equal(count(disk, 'sync', from), 0)
       if (typeof sync === 'object') {
-        await new Promise((resolve) => setTimeout(resolve, 40))
+        assert.equal(due.length, 1, 'one timer for all of them')
+        due[0]!()
+        await new Promise((resolve) => setImmediate(resolve))
         assert.equal(count(disk, 'sync', from), 1)
       }
       const next = disk.crash('process')
