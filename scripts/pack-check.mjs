@@ -1,6 +1,7 @@
 /**
  * Checks the package as its users get it: packs it, installs the archive into an empty project, runs the README's ten
- * lines from JavaScript and from TypeScript under `strict`, runs the `millrace` command, and asks attw and publint.
+ * lines from JavaScript and from TypeScript under `strict`, runs the `millrace` command and the broker with its own client, and asks
+ * attw and publint.
  *
  *   node scripts/pack-check.mjs
  */
@@ -20,6 +21,7 @@ try {
   runJavaScript()
   runTypeScript()
   runCommand()
+  runBroker()
   step('attw', () => run('npx', ['attw', archive, '--profile', 'esm-only'], root))
   step('publint', () => run('npx', ['publint', archive, '--strict'], root))
 } finally {
@@ -81,6 +83,34 @@ function runCommand() {
     run('npx', ['millrace', 'send', 'q', '{"a":1}', '--declare', ...url])
     const printed = run('npx', ['millrace', 'consume', 'q', ...url])
     if (printed !== '{"a":1}\n') throw new Error(`millrace consume printed ${printed}`)
+  })
+}
+
+/** The broker as the README has it, with a client that its users bring. */
+function runBroker() {
+  step('broker', () => {
+    write(
+      'broker.js',
+      `import { connect } from 'millrace'
+import { startBroker } from 'millrace/server'
+import { FrameReader } from 'millrace/wire'
+const broker = await startBroker({ port: 0 })
+const mq = await connect(broker.url)
+await mq.queue('q').send({ a: FrameReader.name })
+for await (const job of mq.queue('q').consume()) {
+  await job.ack()
+  console.log(job.data.a)
+  break
+}
+await mq.close()
+await broker.close()
+`,
+    )
+    const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+    const amqplib = `amqplib@${peerDependencies.amqplib}`
+    run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--silent', amqplib])
+    const printed = run(process.execPath, ['broker.js'])
+    if (printed !== 'FrameReader\n') throw new Error(`the broker's program printed ${printed}`)
   })
 }
 
