@@ -3,7 +3,7 @@
  * desks, a cash desk, a clock, and a ledger that keeps the books. In the middle of it an order desk and the broker are killed
  * and started again; in the end the ledger checks its sums.
  *
- *   npm run demo                                   or: npx tsx examples/demo/main.ts [BUYERS]
+ *   npm run demo                                   or: npx tsx examples/demo/main.ts [BUYERS [FOLDER]]
  *
  * With MQ_URL=amqp://… it runs on that broker instead, RabbitMQ too.
  */
@@ -17,11 +17,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const buyers = Number(process.argv[2] ?? 20_000)
-const data = process.argv[3] ?? './data/demo'
+const ownFolder = './data/demo'
+const data = process.argv[3] ?? ownFolder
 const crowds = 2
 
 const children = new Set<ChildProcess>()
-if (process.env.MQ_URL === undefined) await rm(data, { recursive: true, force: true })
+// What an earlier sale left; a folder that was given is taken as it is.
+if (data === ownFolder) await rm(ownFolder, { recursive: true, force: true })
 let broker: ChildProcess | undefined
 const url = process.env.MQ_URL ?? (await serve())
 
