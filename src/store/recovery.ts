@@ -77,6 +77,7 @@ class Recovery {
     if (this.#found.length === 0) return undefined
     const start = await this.#openCheckpoint()
     for (const file of this.#found.slice(start)) await this.#replay(file)
+    this.#reportSenseless()
     this.#reportMissing()
     await this.#openIndexes()
     const state = this.#state
@@ -105,6 +106,17 @@ class Recovery {
       canAppend: this.#canAppend,
       warnings: this.#warnings,
     }
+  }
+
+  /** What was passed over is said once: the log goes on in a new file, with a checkpoint that does not have it. */
+  #reportSenseless(): void {
+    const count = this.#state.senseless
+    if (count === 0) return
+    this.#warnings.push(
+      `records that are whole and make no sense were passed over: ${count}; did another version of Millrace write here?`,
+    )
+    this.#isDamaged = true
+    this.#canAppend = false
   }
 
   /** A newest file without one whole batch: the rotation to it was not finished, and nothing in it was promised. */
