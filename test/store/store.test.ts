@@ -188,6 +188,21 @@ describe('a disk that fails', () => {
     await again.close()
   })
 
+  test('a full disk is written to again as soon as a file is deleted, and a close need not wait', async () => {
+    const disk = newDisk(6000)
+    const limits = { ...roomy.limits, fullRetryMs: 1_000_000 }
+    const { store } = await openWorld(disk, { limits })
+    declareAll(store)
+    await store.whenSynced()
+    for (let seq = 1; seq <= 60; seq += 1) store.published([entryOf({ seq }, 'x'.repeat(100))], 0)
+    const stored = store.whenSynced()
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.equal(store.state, 'full')
+    const closing = store.close()
+    await assert.rejects(stored, { code: 'DISK_FULL' })
+    await assert.rejects(closing, { code: 'DISK_FULL' })
+  })
+
   test('a store that is closed while the disk is full says so', async () => {
     const disk = newDisk(1500)
     const { store } = await openWorld(disk, roomy)
