@@ -2,6 +2,7 @@
 import { MillraceError } from './errors.ts'
 import { isFieldArray } from './field-value.ts'
 import type { FieldTable, FieldValue } from './field-value.ts'
+import { isShortString } from './names.ts'
 
 const maximumPriority = 255
 
@@ -62,6 +63,13 @@ export class ArgumentReader {
     const value = this.#value(name)
     if (value === undefined || typeof value === 'string') return value
     throw this.invalid(name, `{unacceptable_type,${typeName(value)}}`)
+  }
+
+  /** RabbitMQ takes a longer one too, and loses every connection that a message under it is delivered to. */
+  routingKey(name: string): string | undefined {
+    const value = this.text(name)
+    if (value === undefined || isShortString(value)) return value
+    throw this.invalid(name, `{max_bytes_exceeded,${Buffer.byteLength(value)}}`)
   }
 
   choice<Choice extends string>(name: string, choices: readonly Choice[], error: string): Choice | undefined {

@@ -120,7 +120,7 @@ export function parseQueueArguments(table: FieldTable, resource: string): QueueS
   const type = readQueueType(reader)
   const expiresMs = reader.positive('x-expires')
   const messageTtlMs = reader.limit('x-message-ttl')
-  const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key')
+  const deadLetterRoutingKey = reader.routingKey('x-dead-letter-routing-key')
   if (deadLetterRoutingKey !== undefined && deadLetterExchange === undefined) {
     throw reader.invalid('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined')
   }

@@ -43,6 +43,11 @@ export function stripLineBreaks(name: string): string {
   return name.includes('\n') || name.includes('\r') ? name.replaceAll(/[\r\n]/g, '') : name
 }
 
+/** Whether AMQP can carry it as a short string. */
+export function isShortString(text: string): boolean {
+  return text.length * 3 <= maximumNameBytes || Buffer.byteLength(text) <= maximumNameBytes
+}
+
 function assertName(name: string, kind: 'queue' | 'exchange'): void {
   if (typeof name !== 'string') throw invalid(`the name of the ${kind} must be text, not ${typeOf(name)}`)
   if (name === '') throw invalid(`the name of the ${kind} is empty; give it one`)
@@ -58,11 +63,9 @@ function assertName(name: string, kind: 'queue' | 'exchange'): void {
 }
 
 function assertLength(text: string, what: string): void {
-  if (text.length * 3 <= maximumNameBytes) return
+  if (isShortString(text)) return
   const bytes = Buffer.byteLength(text)
-  if (bytes > maximumNameBytes) {
-    throw invalid(`${what} has ${bytes} bytes; shorten it to ${maximumNameBytes} at most: ${show(text)}`)
-  }
+  throw invalid(`${what} has ${bytes} bytes; shorten it to ${maximumNameBytes} at most: ${show(text)}`)
 }
 
 function show(text: string): string {

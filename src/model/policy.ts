@@ -8,6 +8,7 @@ import type { ExchangeSettings, Overflow, QueueSettings } from './arguments.ts'
 import { MillraceError } from './errors.ts'
 import { isFieldArray } from './field-value.ts'
 import type { FieldTable, FieldValue } from './field-value.ts'
+import { isShortString } from './names.ts'
 
 type Check = (value: FieldValue) => boolean
 
@@ -18,6 +19,7 @@ interface Key {
 }
 
 const isText: Check = (value) => typeof value === 'string'
+const isRoutingKey: Check = (value) => typeof value === 'string' && isShortString(value)
 const isFromZero: Check = (value) => (integerOf(value) ?? -1) >= 0
 const isAboveZero: Check = (value) => (integerOf(value) ?? 0) >= 1
 const anything: Check = () => true
@@ -26,7 +28,7 @@ const keys: Readonly<Record<string, Key>> = {
   'alternate-exchange': { isValid: isText, called: 'alternate exchange name' },
   'consumer-timeout': { isValid: isFromZero, called: 'consumer timeout' },
   'dead-letter-exchange': { isValid: isText, called: 'dead letter exchange name' },
-  'dead-letter-routing-key': { isValid: isText, called: 'dead letter routing key' },
+  'dead-letter-routing-key': { isValid: isRoutingKey, called: 'dead letter routing key' },
   'dead-letter-strategy': { isValid: oneOf('at-most-once', 'at-least-once'), called: 'dead letter strategy' },
   'delivery-limit': { isValid: isFromZero, called: 'delivery limit' },
   expires: { isValid: isAboveZero, called: 'queue expiry' },

@@ -273,6 +273,7 @@ describe('what is refused', () => {
     [{ 'max-length': '5' }, {}, /<<"5">> is not a valid maximum length/],
     [{ 'max-length': [1] }, {}, /\[1\] is not a valid/],
     [{ 'max-length': { a: 1 } }, {}, /is not a valid/],
+    [{ 'dead-letter-routing-key': 'k'.repeat(256) }, {}, /is not a valid dead letter routing key/],
     [{ expires: 0 }, {}, /0 is not a valid queue expiry/],
     [{ 'message-ttl': 1.5 }, {}, /1.5 is not a valid message TTL/],
     [{ overflow: 'x' }, {}, /is not a valid overflow value/],

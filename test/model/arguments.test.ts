@@ -106,6 +106,10 @@ describe('queue arguments', () => {
         `invalid arg 'x-dead-letter-routing-key' for ${q}: {unacceptable_type,array}`,
       ],
       [
+        { 'x-dead-letter-exchange': 'd', 'x-dead-letter-routing-key': 'é'.repeat(128) },
+        `invalid arg 'x-dead-letter-routing-key' for ${q}: {max_bytes_exceeded,256}`,
+      ],
+      [
         { 'x-single-active-consumer': 'true' },
         `invalid arg 'x-single-active-consumer' for ${q}: {unacceptable_type,longstr}`,
       ],
