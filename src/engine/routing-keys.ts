@@ -1,7 +1,7 @@
 /** The routing keys of a message: its own, and those in its headers CC and BCC (https://www.rabbitmq.com/docs/sender-selected). */
 import { typeName } from '../model/argument-reader.ts'
 import { MillraceError } from '../model/errors.ts'
-import { emptyFieldTable, isFieldArray } from '../model/field-value.ts'
+import { emptyFieldTable, fieldOf, isFieldArray } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import type { Message } from '../model/message.ts'
 
@@ -39,13 +39,13 @@ export function withoutBlindCopies(message: Message): Message {
 const blind = { set: emptyFieldTable, remove: ['BCC'], dropsExpiration: false }
 
 function addKeys(headers: FieldTable, name: 'CC' | 'BCC', keys: string[]): void {
-  const value = Object.hasOwn(headers, name) ? headers[name] : undefined
+  const value = fieldOf(headers, name)
   if (value === undefined || !isFieldArray(value)) return
   for (const key of value) if (typeof key === 'string') keys.push(key)
 }
 
 function checkKeys(headers: FieldTable, name: 'CC' | 'BCC'): number {
-  const value = Object.hasOwn(headers, name) ? headers[name] : undefined
+  const value = fieldOf(headers, name)
   if (value === undefined) return 0
   if (isFieldArray(value)) return value.length
   throw new MillraceError(

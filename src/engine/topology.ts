@@ -13,7 +13,7 @@ import {
   routingKinds,
 } from '../model/arguments.ts'
 import { MillraceError } from '../model/errors.ts'
-import { emptyFieldTable } from '../model/field-value.ts'
+import { emptyFieldTable, fieldOf } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { isReservedName } from '../model/names.ts'
 import type { QueueId } from '../model/entry.ts'
@@ -373,9 +373,5 @@ function compareArguments(
 ): void {
   const name = equivalentArguments(known, current, received)
   if (name === undefined) return
-  throw inequivalent({ name, resource, current: own(current, name), received: own(received, name) })
-}
-
-function own(table: FieldTable, name: string) {
-  return Object.hasOwn(table, name) ? table[name] : undefined
+  throw inequivalent({ name, resource, current: fieldOf(current, name), received: fieldOf(received, name) })
 }

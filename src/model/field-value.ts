@@ -9,6 +9,11 @@ export interface FieldTable {
   readonly [name: string]: FieldValue
 }
 
+/** The field of that name; undefined if there is none, were it a name that every object knows. */
+export function fieldOf(table: FieldTable, name: string): FieldValue | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined
+}
+
 /** The table of no fields. */
 export const emptyFieldTable: FieldTable = Object.freeze({})
 

@@ -7,6 +7,7 @@
  * destination added at the end takes its share from all others, and nothing moves between those
  * (Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm").
  */
+import { emptyFieldTable, fieldOf } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { assert } from '../std/assert.ts'
 import { canonical } from './binding.ts'
@@ -65,9 +66,8 @@ export class HashMatcher<Destination> implements Matcher<Destination> {
   /** '' where the message does not have what is hashed: all of those go to one destination. */
   #keyOf(routingKey: string, message: RoutedMessage): string {
     if (this.#header !== undefined) {
-      const headers = message.properties.headers
-      if (headers === undefined || !Object.hasOwn(headers, this.#header)) return ''
-      return canonical(headers[this.#header]!)
+      const value = fieldOf(message.properties.headers ?? emptyFieldTable, this.#header)
+      return value === undefined ? '' : canonical(value)
     }
     if (this.#property === undefined) return routingKey
     const { correlationId, messageId, timestamp } = message.properties
@@ -107,6 +107,6 @@ function jump(hash: number, buckets: number): number {
 }
 
 function textOf(table: FieldTable, name: string): string | undefined {
-  const value = Object.hasOwn(table, name) ? table[name] : undefined
+  const value = fieldOf(table, name)
   return typeof value === 'string' ? value : undefined
 }

@@ -1,6 +1,7 @@
 /** Definitions to bytes and back: an AMQP field table of their fields. */
 import type { FieldTable } from '../model/field-table.ts'
 import { decodeFieldTable, encodeFieldTable } from '../model/field-table.ts'
+import { fieldOf } from '../model/field-value.ts'
 import type { Definition } from '../model/record.ts'
 
 /** Tables inside go as bytes of their own, so that what is at the limit of nesting still fits. */
@@ -15,7 +16,7 @@ export function encodeDefinition(definition: Definition): Uint8Array {
 export function decodeDefinition(bytes: Uint8Array): Definition | undefined {
   let facts = decodeFieldTable(bytes)
   for (const name of ['arguments', 'definition']) {
-    const encoded = Object.hasOwn(facts, name) ? facts[name] : undefined
+    const encoded = fieldOf(facts, name)
     if (encoded instanceof Uint8Array) facts = { ...facts, [name]: decodeFieldTable(encoded) }
   }
   return isDefinition(facts) ? facts : undefined
