@@ -199,8 +199,7 @@ function newDeath(queue: Queue, message: Message, death: Death): FieldTable {
 /** One death more. A client may have put anything there: what is no whole number counts as none, and 64 bits are not left. */
 function recount(death: FieldTable): FieldTable {
   const count = death['count']
-  const isWhole = typeof count === 'bigint' || (typeof count === 'number' && Number.isInteger(count))
-  return { ...death, count: BigInt.asIntN(64, (isWhole ? BigInt(count) : 0n) + 1n) }
+  return { ...death, count: BigInt.asIntN(64, (typeof count === 'bigint' ? count : 0n) + 1n) }
 }
 
 /** The deaths on record, newest first; a client's own header of that name that is no such list counts as none. */
@@ -212,7 +211,7 @@ function deathsOf(headers: FieldTable | undefined): readonly FieldTable[] {
 /** The count is a long, which a number read from bytes does not remember. */
 function withWideCount(death: FieldTable): FieldTable {
   const count = death['count']
-  return typeof count === 'number' && Number.isInteger(count) ? { ...death, count: BigInt(count) } : death
+  return Number.isSafeInteger(count) ? { ...death, count: BigInt(count as number) } : death
 }
 
 function isTable(value: FieldValue): value is FieldTable {

@@ -217,6 +217,7 @@ describe('a dead letter of a message whose headers a client forged', () => {
 
   const counts: readonly [number | bigint | string | null, bigint][] = [
     [1.5, 1n],
+    [1e300, 1n],
     [NaN, 1n],
     ['2', 1n],
     [null, 1n],
@@ -231,6 +232,14 @@ describe('a dead letter of a message whose headers a client forged', () => {
         assert.equal(BigInt(death?.['count'] as number | bigint), expected)
       })
     }
+
+    test(`passes on what it says of other queues in ${form}`, () => {
+      for (const count of [1.5, 1e300, 7, 2n ** 63n - 1n, 'many']) {
+        const letter = letterOf({ 'x-death': [{ queue: 'other', reason: 'expired', count }] }, form)
+        const deaths = letter['x-death'] as FieldTable[]
+        assert.equal(String(deaths[1]?.['count']), String(count))
+      }
+    })
 
     test(`names the copies that are keys, and nothing that is nested, in ${form}`, () => {
       let nested: FieldValue = 'deep'
