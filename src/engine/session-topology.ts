@@ -2,11 +2,13 @@
  * What a session declares, binds and deletes: names as clients give them ('' for the last queue declared here, line breaks
  * stripped) become those of the virtual host, and another connection's exclusive queue is refused.
  */
+import { checkBindingArguments } from '../model/arguments.ts'
 import { MillraceError } from '../model/errors.ts'
 import { emptyFieldTable } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { stripLineBreaks } from '../model/names.ts'
 import { withDefaultQueueType } from './default-queue-type.ts'
+import type { Exchange } from './exchange.ts'
 import type { Kernel } from './kernel.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
@@ -104,7 +106,11 @@ export class SessionTopology {
   }
 
   bindQueue(terms: BindQueue): void {
-    this.#checkBindable(terms.exchange, this.#queueName(terms.queue))
+    const name = this.#queueName(terms.queue)
+    const source = this.#checkBindable(terms.exchange, name)
+    // Whose queue it is comes last.
+    const queue = this.#vhost.queue(name)
+    if (!this.#mayUse(queue)) checkBindingArguments(source.router.kind, terms.arguments ?? emptyFieldTable)
     topology.bind(this.#kernel, this.#vhost, this.#queueTerms(terms))
   }
 
@@ -114,7 +120,10 @@ export class SessionTopology {
     const queue = this.#vhost.queues.get(name)
     const source = this.#vhost.exchanges.get(stripLineBreaks(terms.exchange))
     // Whose queue it is matters only where there is something to unbind.
-    if (queue === undefined || source === undefined || !queue.sources.has(source)) return
+    if (queue === undefined || source === undefined) return
+    const routingKey = terms.queue === '' && terms.routingKey === '' ? name : terms.routingKey
+    const table = terms.arguments ?? emptyFieldTable
+    if (!source.router.has({ destination: queue, routingKey, arguments: table })) return
     topology.unbind(this.#kernel, this.#vhost, this.#queueTerms(terms))
   }
 
@@ -154,15 +163,17 @@ export class SessionTopology {
   }
 
   /** Of several things wrong with a binding, RabbitMQ tells of the source first. */
-  #checkBindable(source: string, destination: string): void {
+  #checkBindable(source: string, destination: string): Exchange {
     checkNotDefault(source, destination)
-    this.#vhost.exchange(stripLineBreaks(source))
+    return this.#vhost.exchange(stripLineBreaks(source))
+  }
+
+  #mayUse(queue: Queue): boolean {
+    return queue.ownerConnectionId === 0 || queue.ownerConnectionId === this.#connectionId
   }
 
   #checkAccess(queue: Queue): void {
-    if (queue.ownerConnectionId !== 0 && queue.ownerConnectionId !== this.#connectionId) {
-      throw locked({ name: queue.name, vhost: this.#vhost.name })
-    }
+    if (!this.#mayUse(queue)) throw locked({ name: queue.name, vhost: this.#vhost.name })
   }
 
   #queueTerms(terms: BindQueue): topology.BindTerms {

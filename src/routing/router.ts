@@ -63,6 +63,11 @@ export class Router<Destination> {
     return true
   }
 
+  has(terms: BindingTerms<Destination>): boolean {
+    const { destination, routingKey } = terms
+    return this.#index.find(destination, routingKey, terms.arguments ?? emptyFieldTable) !== undefined
+  }
+
   /** True when there was such a binding. */
   unbind(terms: BindingTerms<Destination>): boolean {
     const binding = this.#index.find(terms.destination, terms.routingKey, terms.arguments ?? emptyFieldTable)

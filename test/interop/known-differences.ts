@@ -50,7 +50,8 @@ export const knownDifferences: readonly KnownDifference[] = [
       step?.type === 'method' &&
       step.method.type === 'queue.declare' &&
       textOf(expected).includes('"replyCode":541,"replyText":"INTERNAL_ERROR"') &&
-      textOf(actual).includes("PRECONDITION_FAILED - invalid arg 'x-queue-type'"),
+      Object.hasOwn(step.table ?? {}, 'x-queue-type') &&
+      textOf(actual).includes('PRECONDITION_FAILED - invalid '),
   },
   {
     name: 'two faults in one message',

@@ -24,7 +24,7 @@ export function publish(dice: Dice, theme: Theme, count: number): Bare<PublishSt
     properties: propertiesOf(dice, theme),
     body: dice.chance(0.05) ? '' : `m${count}${'.'.repeat(dice.below(12))}`,
     ...(dice.chance(0.02) && { padding: dice.pick([4_000, 131_000, 131_064, 300_000]) }),
-    ...(dice.chance(0.15) && { copies: 2 + dice.below(3) }),
+    ...(dice.chance(0.15) && { copies: 2 + dice.below(theme === 'consumers' ? 8 : 3) }),
   }
 }
 

@@ -17,6 +17,7 @@ export type Theme =
   | 'arguments'
   | 'expiry'
   | 'replies'
+  | 'consumers'
 
 export const themes: readonly Theme[] = [
   'plain',
@@ -30,6 +31,7 @@ export const themes: readonly Theme[] = [
   'arguments',
   'dead-letters',
   'replies',
+  'consumers',
 ]
 
 export const queueNames = ['@q1', '@q2', '@q3'] as const
@@ -74,6 +76,7 @@ function argumentsOf(dice: Dice, theme: Theme): TypedTable {
     case 'exclusive':
     case 'arguments':
     case 'replies':
+    case 'consumers':
       return {}
   }
 }

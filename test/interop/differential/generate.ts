@@ -80,6 +80,15 @@ const routingWeights: Partial<Record<Kind, number>> = {
   delete: 3,
 }
 
+/** Many consumers of few queues: whose turn is it? */
+const consumerWeights: Partial<Record<Kind, number>> = {
+  publish: 30,
+  consume: 26,
+  cancel: 6,
+  settle: 30,
+  qos: 8,
+}
+
 export function generate(seed: number): Sequence {
   const dice = new Dice(seed)
   const theme = dice.chance(0.015) ? 'expiry' : dice.pick(themes)
@@ -90,10 +99,11 @@ export function generate(seed: number): Sequence {
   const kinds = {
     ...weights,
     ...(theme === 'routing' && routingWeights),
+    ...(theme === 'consumers' && consumerWeights),
     ...(theme === 'replies' && { request: 50 }),
     ...(transactional && { transaction: 12 }),
   }
-  const count = 4 + dice.below(22)
+  const count = theme === 'consumers' ? 20 + dice.below(30) : 4 + dice.below(22)
   for (let index = 0; index < count; index += 1)
     steps.push(step(dice, { theme, kind: dice.weighted(kinds), index }))
   if (theme === 'expiry') steps.push({ type: 'wait', ms: 4_000 })
@@ -106,7 +116,7 @@ function setUp(dice: Dice, theme: Theme): Step[] {
   const exchanges = theme === 'routing' ? 2 + dice.below(2) : dice.below(3)
   for (const name of exchangeNames.slice(0, exchanges))
     steps.push(at(dice, declareExchange(dice, theme, name)))
-  const queues = 1 + dice.below(3)
+  const queues = theme === 'consumers' ? 1 + dice.below(2) : 1 + dice.below(3)
   for (const name of queueNames.slice(0, queues)) steps.push(at(dice, declareQueue(dice, theme, name)))
   const bindings = exchanges === 0 ? 0 : dice.below(4)
   for (let index = 0; index < bindings; index += 1) steps.push(at(dice, bindQueue(dice)))
