@@ -37,8 +37,13 @@ export class WebSocketListener {
   /** Resolves when it listens. Rejects with what the system said, such as EADDRINUSE. */
   static async open(server: Server, options: WebSocketOptions): Promise<WebSocketListener> {
     const { tls, host = '127.0.0.1', port } = options
-    const timeouts = { requestTimeout: server.limits.handshakeTimeoutMs, noDelay: true }
-    const http = tls === undefined ? createServer(timeouts) : createTlsServer({ ...timeouts, ...tls })
+    const settings = {
+      requestTimeout: server.limits.handshakeTimeoutMs,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+    }
+    const http = tls === undefined ? createServer(settings) : createTlsServer({ ...settings, ...tls })
     const listener = new WebSocketListener(http)
     http.maxConnections = server.limits.connections
     http.on('connection', (socket: Socket) => listener.#hold(socket))
@@ -48,9 +53,13 @@ export class WebSocketListener {
         .end('This is AMQP over WebSocket.\n')
     })
     http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      // Over TLS it is another socket than the one that is held, and Node has just taken its own listeners off.
+      socket.on('error', () => undefined)
       const answer = accept(request)
       if (answer === undefined) {
-        socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+        socket.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+        // Node's own are half open: a peer that never ends would keep it for ever.
+        socket.destroySoon()
         return
       }
       socket.write(answer)

@@ -3,6 +3,9 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { WebSocketError, WebSocketReader, closeCode, frameHeader } from './websocket-reader.ts'
 
+/** Pongs are left out while more than that waits for a peer: one that asks and does not read must cost nothing. */
+const waitingPongBytes = 16_384
+
 export class WebSocketStream extends Duplex {
   readonly #socket: Socket
   readonly #reader: WebSocketReader
@@ -14,9 +17,13 @@ export class WebSocketStream extends Duplex {
     this.#socket = socket
     this.#reader = new WebSocketReader({
       data: (payload) => {
+        // Behind a close frame, in the same chunk.
+        if (this.#closing) return
         if (!this.push(payload)) socket.pause()
       },
-      ping: (payload) => this.#send('pong', payload),
+      ping: (payload) => {
+        if (socket.writableLength <= waitingPongBytes) this.#send('pong', payload)
+      },
       close: () => this.#close(closeCode.normal),
     })
     socket.on('data', (chunk: Buffer) => this.#received(chunk))

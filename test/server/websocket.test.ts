@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import type { Socket } from 'node:net'
 import { test } from 'node:test'
 import { startBroker } from '../../src/server/index.ts'
 import { WebSocketError, WebSocketReader, frameHeader } from '../../src/server/websocket-reader.ts'
@@ -133,4 +134,55 @@ test('a request that is none is refused; one that is, is answered as the RFC has
   assert.match(answer, /^HTTP\/1\.1 101 /)
   assert.match(answer, /Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/)
   assert.match(answer, /Sec-WebSocket-Protocol: amqp\r\n/)
+})
+
+/** A socket on which the request was answered. */
+async function upgraded(port: number, head = Buffer.alloc(0)): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  const request =
+    'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+    'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+  socket.write(Buffer.concat([Buffer.from(request), head]))
+  await once(socket, 'data')
+  return socket
+}
+
+test('who sends pings and does not read the answers costs no memory', async () => {
+  await using broker = await startBroker({ port: 0, webSocketPort: 0 })
+  const socket = await upgraded(Number(new URL(broker.webSocketUrl!).port))
+  socket.pause()
+  const pings = Buffer.concat(Array.from({ length: 8_000 }, () => frame(9, Buffer.alloc(125))))
+  const before = process.memoryUsage()
+  for (let count = 0; count < 60; count += 1) {
+    if (!socket.write(pings)) await once(socket, 'drain')
+  }
+  const after = process.memoryUsage()
+  const grownBytes = after.arrayBuffers + after.external - before.arrayBuffers - before.external
+  assert.ok(grownBytes < 20_000_000, `${grownBytes} bytes for ${60 * pings.length} of pings`)
+  socket.destroy()
+})
+
+test('what comes behind a close frame is ignored', async () => {
+  await using broker = await startBroker({ port: 0, webSocketPort: 0, limits: { connections: 1 } })
+  const port = Number(new URL(broker.webSocketUrl!).port)
+  const holder = connect(broker.port, '127.0.0.1')
+  while (broker.server.connections.size === 0) await new Promise((resolve) => setTimeout(resolve, 2))
+  // One too many, so that nobody listens to its stream.
+  const head = Buffer.concat([frame(8, Buffer.from([3, 232])), frame(2, Buffer.from('AMQP\0\0\x09\x01'))])
+  const socket = await upgraded(port, head)
+  await once(socket, 'close')
+  holder.destroy()
+})
+
+test('a request that was refused ends, though the peer keeps its side open', async () => {
+  await using broker = await startBroker({ port: 0, webSocketPort: 0 })
+  const port = Number(new URL(broker.webSocketUrl!).port)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.on('error', () => undefined)
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await once(socket.resume(), 'end')
+  // The other side is gone: what is sent there is answered by a reset.
+  const timer = setInterval(() => socket.write('x'), 5)
+  await new Promise((resolve) => socket.once('close', resolve))
+  clearInterval(timer)
 })
