@@ -118,8 +118,8 @@ function deadMessage(queue: Queue, message: Message, deliveryCount: number, deat
   const { deadLetterExchange = '', deadLetterRoutingKey = message.routingKey } = queue.settings
   for (const deaths of [Infinity, 1, 0]) {
     const change = deathChange(queue, message, { ...death, deliveryCount, deaths })
-    const letter = message.changed(deadLetterExchange, deadLetterRoutingKey, change)
-    if (letter.isEncodable) return letter
+    const letter = message.changedIfFits(deadLetterExchange, deadLetterRoutingKey, change)
+    if (letter !== undefined) return letter
   }
   return message.readdressed(deadLetterExchange, deadLetterRoutingKey)
 }

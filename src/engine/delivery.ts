@@ -42,8 +42,7 @@ export class EngineDelivery {
     if (deliveryCount === 0 || this.queue.settings.type !== 'quorum') return message
     const set = { 'x-delivery-count': BigInt(deliveryCount) }
     const change = { set, remove: [], dropsExpiration: false }
-    const counted = message.changed(message.exchange, message.routingKey, change)
-    return counted.isEncodable ? counted : message
+    return message.changedIfFits(message.exchange, message.routingKey, change) ?? message
   }
 
   /** '' for `get`. */

@@ -1,5 +1,6 @@
 /** What an exchange of type `x-delayed-message` held back is due: it is routed now. See held-entry.ts. */
 import type { Entry } from '../model/entry.ts'
+import type { HeaderChange } from '../model/header-change.ts'
 import type { Message } from '../model/message.ts'
 import { deadLetterRefused } from './dead-letter.ts'
 import { enterQueues } from './enter.ts'
@@ -8,7 +9,7 @@ import { refuses } from './fullness.ts'
 import { delayOf, heldLane } from './held-entry.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
-import { routingKeysOf, withoutBlindCopies } from './routing-keys.ts'
+import { routingKeysOf } from './routing-keys.ts'
 
 /** Routes an entry that was taken out of what is held back; one record, were it for many queues. */
 export function releaseHeld(
@@ -18,11 +19,11 @@ export function releaseHeld(
   held: Entry,
   nowMs: number,
 ): void {
-  const message = asReleased(held.message)
+  const { exchange: name, routingKey } = held.message
+  const message = held.message.changed(name, routingKey, negated(held.message, []))
   const persistent = held.lane === heldLane.persistent
-  const released = withoutBlindCopies(message)
   // The number may take more bytes now, and its publisher may have left no room for that. (Without BCC there always is.)
-  const stored = released.isEncodable ? released : held.message
+  const stored = held.message.changedIfFits(name, routingKey, negated(held.message, ['BCC'])) ?? held.message
   // A copy: what a queue refuses is dead-lettered on the way, and that routes too.
   const found = [...exchange.vhost.route(exchange, message, routingKeysOf(message))]
   const targets: Queue[] = []
@@ -61,7 +62,6 @@ export function releaseHeld(
 }
 
 /** Its delay is negated: it is not held back again, and whoever gets it sees that it was. */
-function asReleased(message: Message): Message {
-  const set = { 'x-delay': -delayOf(message) }
-  return message.changed(message.exchange, message.routingKey, { set, remove: [], dropsExpiration: false })
+function negated(message: Message, remove: readonly string[]): HeaderChange {
+  return { set: { 'x-delay': -delayOf(message) }, remove, dropsExpiration: false }
 }

@@ -4,6 +4,7 @@
  * Properties exist in two forms, the object and AMQP's bytes, and each is made from the other only when somebody
  * asks: a broker that passes a message through never decodes its headers, an in-process one never encodes them.
  */
+import { MillraceError } from './errors.ts'
 import { changeHeaderBytes, changeHeaders } from './header-change.ts'
 import type { HeaderChange } from './header-change.ts'
 import { decodeProperties, encodeProperties, maximumPropertyBytes } from './properties.ts'
@@ -58,12 +59,14 @@ export class Message {
       : Message.ofBytes(exchange, routingKey, changeHeaderBytes(bytes, change), this.body)
   }
 
-  /** Whether the properties can be put into bytes: they have a limit, which what a broker adds may break. */
-  get isEncodable(): boolean {
+  /** As `changed`; undefined where the properties do not fit then: they have a limit, which what a broker adds may break. */
+  changedIfFits(exchange: string, routingKey: string, change: HeaderChange): Message | undefined {
     try {
-      return this.propertyBytes.length <= maximumPropertyBytes
-    } catch {
-      return false
+      const message = this.changed(exchange, routingKey, change)
+      return message.propertyBytes.length <= maximumPropertyBytes ? message : undefined
+    } catch (error) {
+      if (error instanceof MillraceError) return undefined
+      throw error
     }
   }
 
