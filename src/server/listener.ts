@@ -4,9 +4,10 @@ import { stat, unlink } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import type { Server as NetServer, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
-import type { TlsOptions, TLSSocket } from 'node:tls'
+import type { Server as TlsServer, TlsOptions, TLSSocket } from 'node:tls'
 import type { Peer } from './handshake.ts'
 import { readProxyHeader } from './proxy-protocol.ts'
+import type { ProxyHeader } from './proxy-protocol.ts'
 import type { Server } from './server.ts'
 
 export interface ListenOptions {
@@ -25,6 +26,9 @@ export interface ListenOptions {
 
 const defaultBacklog = 1024
 
+/** Whose connection a load balancer passes on. */
+type Source = NonNullable<ProxyHeader['source']>
+
 export class Listener {
   readonly #net: NetServer
   readonly #sockets = new Set<Socket>()
@@ -39,16 +43,25 @@ export class Listener {
     const { tls, proxyProtocol = false, backlog = defaultBacklog } = options
     const settings = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
     const { connections, handshakeTimeoutMs: handshakeTimeout } = server.limits
-    const net =
-      tls === undefined ? createServer(settings) : createTlsServer({ handshakeTimeout, ...settings, ...tls })
+    const secure = tls && createTlsServer({ handshakeTimeout, ...settings, ...tls })
+    // A load balancer's header comes in the clear, and TLS behind it.
+    const net = secure === undefined || proxyProtocol ? createServer(settings) : secure
     net.maxConnections = connections
     const listener = new Listener(net)
+    const isUnix = options.path !== undefined
+    const accept = (socket: Socket, source?: Source): void => {
+      // A peer that has gone has no address any more, and what it left to be read must not pass for a UNIX socket's.
+      if (!isUnix && socket.remoteAddress === undefined) socket.destroy()
+      else server.accept(socket, peerOf(socket, source))
+    }
     net.on('connection', (socket: Socket) => listener.#hold(socket))
-    net.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-      if (proxyProtocol) awaitProxyHeader(server, socket)
-      else server.accept(socket, peerOf(socket))
-    })
-    net.on('tlsClientError', (error: Error) => server.log.debug('TLS failed', { error: error.message }))
+    if (proxyProtocol) {
+      const handOn = secure === undefined ? accept : throughTls(secure, accept)
+      net.on('connection', (socket: Socket) => awaitProxyHeader(server, socket, handOn))
+    } else {
+      net.on(secure === undefined ? 'connection' : 'secureConnection', (socket: Socket) => accept(socket))
+    }
+    secure?.on('tlsClientError', (error) => server.log.debug('TLS failed', { error: error.message }))
     if (options.path !== undefined) await removeStaleSocket(options.path)
     net.listen(
       options.path === undefined
@@ -104,8 +117,32 @@ async function removeStaleSocket(path: string): Promise<void> {
   if (refused) await unlink(path)
 }
 
+type HandOn = (socket: Socket, source: Source | undefined) => void
+
+/** Takes a load balancer's connections through TLS, and knows afterwards whose they are. */
+function throughTls(secure: TlsServer, accept: HandOn): HandOn {
+  /** By the load balancer's end: TLS has a socket of its own, of the same two ends. */
+  const passed = new Map<string, { source: Source | undefined }>()
+  secure.on('secureConnection', (socket) => {
+    const known = passed.get(endOf(socket))
+    if (known === undefined) socket.destroy()
+    else accept(socket, known.source)
+  })
+  return (socket, source) => {
+    const end = endOf(socket)
+    const entry = { source }
+    passed.set(end, entry)
+    socket.once('close', () => passed.get(end) === entry && passed.delete(end))
+    secure.emit('connection', socket)
+  }
+}
+
+function endOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`
+}
+
 /** Reads the header that a load balancer sends first, and hands the connection on as that of whom it names. */
-function awaitProxyHeader(server: Server, socket: Socket): void {
+function awaitProxyHeader(server: Server, socket: Socket, handOn: HandOn): void {
   let bytes: Buffer = Buffer.alloc(0)
   const timer = setTimeout(() => socket.destroy(), server.limits.handshakeTimeoutMs)
   const read = (chunk: Buffer): void => {
@@ -120,16 +157,17 @@ function awaitProxyHeader(server: Server, socket: Socket): void {
       return
     }
     socket.pause()
-    server.accept(socket, peerOf(socket, header.source))
     socket.unshift(bytes.subarray(header.length))
-    socket.resume()
+    handOn(socket, header.source)
+    // TLS reads by itself.
+    if (socket.listenerCount('data') > 0) socket.resume()
   }
   socket.on('data', read)
   socket.once('close', () => clearTimeout(timer))
 }
 
 /** Whose socket it is. @param source who it is for, where a load balancer says so */
-export function peerOf(socket: Socket, source?: { address: string; port: number }): Peer {
+export function peerOf(socket: Socket, source?: Source): Peer {
   const address = source?.address ?? socket.remoteAddress ?? ''
   const port = source?.port ?? socket.remotePort ?? 0
   const local = socket.localAddress === undefined ? 'unix' : `${socket.localAddress}:${socket.localPort}`

@@ -65,7 +65,9 @@ export class WebSocketListener {
       socket.write(answer)
       socket.setNoDelay(true)
       socket.setTimeout(0)
-      server.accept(new WebSocketStream(socket, head), peerOf(socket))
+      // A peer that has gone has no address any more: it must not pass for one on this machine.
+      if (socket.remoteAddress === undefined) socket.destroy()
+      else server.accept(new WebSocketStream(socket, head), peerOf(socket))
     })
     http.listen({ host, port })
     await once(http, 'listening')

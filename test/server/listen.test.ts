@@ -108,6 +108,42 @@ test('PROXY: the connection is that of whom the load balancer names, byte by byt
   await without.ended()
 })
 
+test('PROXY with TLS: the header comes first, in the clear, as load balancers send it', async (t) => {
+  const { ca, issue } = certificates(t)
+  const server = await serve(t, { proxyProtocol: true, tls: issue('localhost'), users: { app: 'secret' } })
+  const { port } = server.broker
+  const raw = connectSocket(port, '127.0.0.1')
+  raw.write('PROXY TCP4 192.0.2.7 192.0.2.1 4711 5671\r\n')
+  const socket = connectTls({ socket: raw, ca, servername: 'localhost' })
+  socket.write('AMQP\0\0\x09\x01')
+  const first = await new Promise<Buffer>((resolve) => socket.once('data', resolve))
+  assert.equal(first[0], 1)
+  const [connection] = server.broker.server.connections
+  assert.deepEqual([connection?.peer.address, connection?.peer.port], ['192.0.2.7', 4711])
+  raw.resetAndDestroy()
+  await until(() => server.broker.server.connections.size === 0)
+})
+
+test('a peer that was gone before it was accepted is nobody, and not somebody on this machine', async (t) => {
+  const { broker } = await serve(t)
+  let accepted = 0
+  const accept = broker.server.accept.bind(broker.server)
+  t.mock.method(broker.server, 'accept', (...given: Parameters<typeof accept>) => {
+    accepted += 1
+    accept(...given)
+  })
+  // The broker hears of the connection when its peer has reset it.
+  const script = `
+    const socket = require('net').connect(${broker.port}, '127.0.0.1', () => {
+      socket.write('AMQP\\0\\0\\x09\\x01', () => socket.resetAndDestroy())
+    })`
+  execFileSync(process.execPath, ['-e', script])
+  const later = connectSocket(broker.port, '127.0.0.1')
+  await until(() => broker.server.connections.size === 1)
+  assert.equal(accepted, 1)
+  later.destroy()
+})
+
 test('guest comes from this machine only', async (t) => {
   const server = await serve(t, { proxyProtocol: true })
   const client = await server.connect()
