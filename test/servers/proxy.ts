@@ -53,8 +53,8 @@ export class Proxy {
   /** Resets every connection; new ones are let through. */
   reset(): void {
     for (const { client, server } of this.#pairs) {
-      client.resetAndDestroy()
-      server.resetAndDestroy()
+      hangUp(client)
+      hangUp(server)
     }
     this.#pairs.clear()
   }
@@ -132,4 +132,10 @@ export class Proxy {
     if (!to.writable) return
     if (!to.write(chunk)) from.pause()
   }
+}
+
+/** With a reset; where the end is under way, Node forgets a socket that is reset, and never ends for it. */
+function hangUp(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }

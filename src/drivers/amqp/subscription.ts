@@ -9,6 +9,7 @@
  * new channel. It ends when it is cancelled, or the queue is gone.
  */
 import { assert } from '../../std/assert.ts'
+import { Deque } from '../../std/deque.ts'
 import { ClosedError, MillraceError } from '../../model/errors.ts'
 import type { ConsumeOptions, Consumer, Delivery } from '../../client/driver.ts'
 import { openChannel } from './amqplib.ts'
@@ -28,11 +29,16 @@ export interface SubscriptionSetup {
   readonly connection: () => Promise<Connection>
   /** Whether the queue is still there. */
   readonly queueExists: () => Promise<boolean>
+  /** It was deleted. */
+  readonly onQueueGone: () => void
   /** It will not come back. */
   readonly onEnded: (subscription: Subscription) => void
   /** All that was delivered is settled. */
   readonly onIdle: () => void
 }
+
+/** How long the loss of a connection may be behind that of its queues. */
+const goneMs = 500
 
 /** What is added to the credit at least, as a part of it: each addition is a consumer more. */
 const leastAddition = 0.25
@@ -46,6 +52,8 @@ interface Stage extends Hold {
   unsettled: number
   /** Of those, how many came to consumers that have ended. */
   orphaned: number
+  /** Of those, the ones that came beyond the credit while it was being lowered: nobody has them yet. */
+  readonly surplus: Deque<AmqpDelivery>
 }
 
 export class Subscription implements Consumer {
@@ -85,6 +93,7 @@ export class Subscription implements Consumer {
       consumers: new Map(),
       unsettled: 0,
       orphaned: 0,
+      surplus: new Deque(),
       settled: (consumerTag) => this.#settled(begun, consumerTag),
     }
     stage = begun
@@ -153,11 +162,14 @@ export class Subscription implements Consumer {
   #arrived(stage: Stage, tag: string | undefined, incoming: Incoming | null): void {
     if (incoming === null) return this.#cancelledByServer(stage, tag)
     stage.unsettled += 1
-    this.#setup.sink(new AmqpDelivery(incoming, stage))
+    const delivery = new AmqpDelivery(incoming, stage)
+    if (stage.unsettled - stage.surplus.length > this.#prefetch) stage.surplus.push(delivery)
+    else this.#setup.sink(delivery)
   }
 
   #settled(stage: Stage, consumerTag: string): void {
     stage.unsettled -= 1
+    if (stage.surplus.length > 0) this.#handOverSurplus(stage)
     if (!stage.consumers.has(consumerTag) && stage.orphaned > 0) {
       stage.orphaned -= 1
       if (!this.#cancelled && this.#stage === stage) this.#change((current) => this.#topUp(current))
@@ -165,6 +177,14 @@ export class Subscription implements Consumer {
     if (stage.unsettled > 0) return
     this.#setup.onIdle()
     if (this.#cancelled && this.#stage === stage) void this.close()
+  }
+
+  #handOverSurplus(stage: Stage): void {
+    while (!this.#cancelled && stage.unsettled - stage.surplus.length < this.#prefetch) {
+      const delivery = stage.surplus.shift()
+      if (delivery === undefined) return
+      this.#setup.sink(delivery)
+    }
   }
 
   #credit(stage: Stage): number {
@@ -206,6 +226,9 @@ export class Subscription implements Consumer {
   async #leave(stage: Stage): Promise<void> {
     await this.#changes
     await this.#endConsumers(stage).catch(() => undefined)
+    for (let next = stage.surplus.shift(); next !== undefined; next = stage.surplus.shift()) {
+      next.settle({ type: 'release' }).catch(() => undefined)
+    }
     if (stage.unsettled === 0 && this.#stage === stage) await this.close()
   }
 
@@ -218,11 +241,20 @@ export class Subscription implements Consumer {
     if (this.#cancelled) return
     this.#setup.queueExists().then(
       (exists) => {
-        if (!exists) this.#end(undefined)
+        if (!exists) this.#queueGone(stage)
         else if (this.#stage === stage) this.#change((current) => this.#topUp(current))
       },
       () => undefined,
     )
+  }
+
+  /** Deleted; unless the whole server loses its topology: then the connection goes too, and the next one declares it anew. */
+  #queueGone(stage: Stage): void {
+    setTimeout(() => {
+      if (this.#cancelled || this.#stage !== stage) return
+      this.#setup.onQueueGone()
+      this.#end(undefined)
+    }, goneMs).unref()
   }
 
   /** The server closed this channel alone: a handler kept a message longer than it allows, for one. */

@@ -40,11 +40,8 @@ export class Subscriptions {
       alone: options.exclusive === true || isSingle(queue),
       settlements,
       connection: () => link.whenUp(),
-      queueExists: async () => {
-        const exists = await queueExists(queue)
-        if (!exists) onQueueGone(queue)
-        return exists
-      },
+      queueExists: () => queueExists(queue),
+      onQueueGone: () => onQueueGone(queue),
       onEnded: (ended) => {
         this.#active.delete(ended)
         this.#leaving.add(ended)
