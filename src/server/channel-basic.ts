@@ -1,6 +1,7 @@
 /** The class basic but for publish: qos, consume, cancel, get, and the settling of deliveries. */
 import type { MethodOf } from '../wire/method.ts'
 import type { Handlers } from './channel-methods.ts'
+import { queueName } from './channel-queue.ts'
 import type { Channel } from './channel.ts'
 import { replyToName } from './direct-reply-to.ts'
 import { notAllowed, notImplemented, preconditionFailed } from './refusal.ts'
@@ -15,7 +16,7 @@ export const basicMethods: Handlers = {
   'basic.consume': consume,
   'basic.cancel': cancel,
   'basic.get': (channel, method) => {
-    channel.access.checkQueue('read', method.queue === '' ? channel.session.lastQueueName : method.queue)
+    channel.access.checkQueue('read', queueName(channel, method.queue))
     get(channel, method)
   },
   'basic.nack': (channel, { deliveryTag, multiple, requeue }) => {
@@ -38,7 +39,7 @@ function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
   const { noAck, exclusive, nowait } = method
   const name = method.queue
   if (name === replyToName) return consumeReplies(channel, method)
-  channel.access.checkQueue('read', name === '' ? session.lastQueueName : name)
+  channel.access.checkQueue('read', queueName(channel, name))
   const consumerTag = session.consume(
     { queue: name, tag: method.consumerTag, noAck, exclusive, arguments: method.arguments },
     connection.nowMs,

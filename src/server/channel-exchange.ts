@@ -8,7 +8,7 @@ import type { Channel } from './channel.ts'
 export const exchangeMethods: Handlers = {
   'exchange.declare': declare,
   'exchange.delete': (channel, { exchange, ifUnused, nowait }) => {
-    channel.access.checkExchange('configure', exchange)
+    channel.access.checkExchange('configure', stripLineBreaks(exchange))
     channel.session.deleteExchange(exchange, { ifUnused })
     channel.replyWhenDurable({ type: 'exchange.delete-ok' }, nowait)
   },
@@ -34,7 +34,7 @@ function declare(channel: Channel, method: MethodOf<'exchange.declare'>): void {
   }
   channel.access.checkExchange('configure', name)
   const alternate = method.arguments['alternate-exchange']
-  if (typeof alternate === 'string') {
+  if (typeof alternate === 'string' && !channel.session.vhost.exchanges.has(name)) {
     channel.access.checkExchange('read', name)
     channel.access.checkExchange('write', alternate)
   }
@@ -54,8 +54,9 @@ function checkBinding(
   channel: Channel,
   method: { source: string; destination: string; routingKey: string },
 ): void {
-  const { source, destination, routingKey } = method
-  channel.access.checkExchange('write', destination)
+  const { destination, routingKey } = method
+  const source = stripLineBreaks(method.source)
+  channel.access.checkExchange('write', stripLineBreaks(destination))
   channel.access.checkExchange('read', source)
   if (channel.session.vhost.exchanges.get(source)?.kind === 'topic') {
     channel.access.checkTopic('read', source, routingKey)

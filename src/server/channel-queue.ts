@@ -40,10 +40,11 @@ function declare(channel: Channel, method: MethodOf<'queue.declare'>): void {
     channel.reply({ type: 'queue.declare-ok', queue, messageCount, consumerCount }, nowait)
     return
   }
-  channel.access.checkQueue('configure', name === '' ? someServerName : name)
+  const asked = name === '' ? someServerName : name
+  channel.access.checkQueue('configure', asked)
   const deadLetterExchange = method.arguments['x-dead-letter-exchange']
-  if (typeof deadLetterExchange === 'string') {
-    channel.access.checkQueue('read', name)
+  if (typeof deadLetterExchange === 'string' && !session.vhost.queues.has(name)) {
+    channel.access.checkQueue('read', asked)
     channel.access.checkExchange('write', deadLetterExchange)
   }
   const declared = session.declareQueue(
@@ -75,7 +76,8 @@ function checkBinding(
   channel: Channel,
   method: { queue: string; exchange: string; routingKey: string },
 ): void {
-  const { queue, exchange, routingKey } = method
+  const { queue, routingKey } = method
+  const exchange = stripLineBreaks(method.exchange)
   channel.access.checkQueue('write', queueName(channel, queue))
   channel.access.checkExchange('read', exchange)
   if (channel.session.vhost.exchanges.get(exchange)?.kind === 'topic') {
@@ -83,7 +85,8 @@ function checkBinding(
   }
 }
 
-/** The name that permissions are asked for; the engine finds the queue itself. */
-function queueName(channel: Channel, name: string): string {
-  return name === '' ? channel.session.lastQueueName : stripLineBreaks(name)
+/** The name that permissions are asked for, as the engine understands it. */
+export function queueName(channel: Channel, name: string): string {
+  const stripped = stripLineBreaks(name)
+  return stripped === '' ? channel.session.lastQueueName : stripped
 }

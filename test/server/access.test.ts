@@ -73,6 +73,54 @@ test('a dead-letter exchange must be written to, an alternate exchange too', asy
   assert.match(await refusal(other), /^write access to exchange 'e'/)
 })
 
+test('one that is there is declared again without: nothing new comes of it', async (t) => {
+  const { open, server } = await withAda(t, { configure: '.*' })
+  const admin = await server.open()
+  const queue = { type: 'queue.declare', queue: 'd', arguments: { 'x-dead-letter-exchange': 'e' } } as const
+  const exchange = {
+    type: 'exchange.declare',
+    exchange: 'a',
+    exchangeType: 'fanout',
+    arguments: { 'alternate-exchange': 'e' },
+  } as const
+  await admin.call(1, queue, 'queue.declare-ok')
+  await admin.call(1, exchange, 'exchange.declare-ok')
+  const client = await open()
+  await client.call(1, queue, 'queue.declare-ok')
+  await client.call(1, exchange, 'exchange.declare-ok')
+})
+
+test('what is asked for a queue that the server names is its name', async (t) => {
+  const names = '^amq\\.gen-'
+  const { open } = await withAda(t, { configure: names, read: names, write: '^e$' })
+  const client = await open()
+  const declare = { type: 'queue.declare', arguments: { 'x-dead-letter-exchange': 'e' } } as const
+  await client.call(1, declare, 'queue.declare-ok')
+})
+
+test('a line break in a name opens no door: what is asked for is the name without', async (t) => {
+  const { open, access } = await withAda(t, { configure: '^[^eq]', write: '^[^eq]', read: '^[^eq]' })
+  for (const [method, text] of refused) {
+    const client = await open()
+    const broken = Object.entries(method).map(([field, value]) => [
+      field,
+      value === 'e' || value === 'q' ? `\n${value}` : value,
+    ])
+    client.send(1, Object.fromEntries(broken) as Sent)
+    assert.equal(await refusal(client), `${text} in vhost '/' refused for user 'ada'`)
+  }
+  access.grant({ user, vhost: '/', configure: '.*', write: '.*', read: '.*' })
+  access.grantTopic({ user, vhost: '/', exchange: 'e', write: '.*', read: '^open\\.' })
+  for (const method of [
+    { type: 'queue.bind', queue: 'q', exchange: 'e\r\n', routingKey: 'shut.a' },
+    { type: 'exchange.bind', source: 'e\n', destination: 'e', routingKey: 'shut.a' },
+  ] as const) {
+    const client = await open()
+    client.send(1, method)
+    assert.match(await refusal(client), /^read access to topic 'shut.a' in exchange 'e'/)
+  }
+})
+
 test('a permission that is taken away holds from the next message on', async (t) => {
   const { open, access } = await withAda(t, { write: '.*' })
   const client = await open()
