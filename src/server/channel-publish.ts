@@ -69,7 +69,7 @@ export class ChannelPublish {
   #publish(): void {
     const channel = this.#channel
     const { exchange, routingKey, mandatory } = this.#method
-    const { body } = this.#content
+    const body = this.#content.takeBody()
     if (this.#method.immediate) throw notImplemented('immediate=true')
     const bytes = this.#content.bodyBytes
     if (bytes > this.#messageBytes) {

@@ -53,6 +53,13 @@ export class ContentReader {
     return this.bodyBytes > this.#maximumBodyBytes
   }
 
+  /** The body, which is let go of: a channel that says nothing afterwards keeps no memory for it. */
+  takeBody(): Uint8Array {
+    const { body } = this
+    this.body = nothing
+    return body
+  }
+
   /** To be called for each method that comes. Throws ProtocolError (505) where content is not complete yet. */
   checkMethod(): void {
     if (this.#state !== 'method') throw this.#unexpected()

@@ -53,6 +53,16 @@ describe('content', () => {
     reader.checkMethod()
   })
 
+  test('is let go of by who takes its body', () => {
+    const reader = new ContentReader({ maximumBodyBytes: 100 })
+    reader.expect()
+    header(reader, headerOf(5))
+    payload(reader, text('hello'))
+    assert.equal(Buffer.from(reader.takeBody()).toString(), 'hello')
+    assert.equal(reader.body.length, 0)
+    assert.equal(reader.bodyBytes, 5)
+  })
+
   test('shares no memory with the frames, nor with the content before', () => {
     const reader = new ContentReader({ maximumBodyBytes: 100 })
     const read = (properties: string, body: string): { properties: string; body: string } => {
