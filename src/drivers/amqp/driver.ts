@@ -208,6 +208,8 @@ export class AmqpDriver implements Driver {
       queueExists: (queue) =>
         this.#rpc.exists(`look for the queue ${queue}`, (channel) => channel.checkQueue(queue)),
       onQueueGone: (queue) => topology.forgetQueue(queue),
+      // It goes with its last consumer: brought back, it would gather messages for nobody.
+      onUnused: (queue) => topology.queue(queue)?.autoDelete === true && topology.forgetQueue(queue),
       onRefused: (error) => this.events.emit('warning', error.message),
     })
     return { server, topology, delays, outbound, subscriptions }

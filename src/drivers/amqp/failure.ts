@@ -41,6 +41,11 @@ export function asMillraceError(error: unknown, doing: string): Error {
   return new MillraceError(code, `Could not ${doing}: ${said}`, { cause: error })
 }
 
+/** It belongs to the connection before, of which the server does not know yet that it is gone: connecting again helps. */
+export function stillHeld(what: string, cause: Error): MillraceError {
+  return new MillraceError('CONNECTION_LOST', `${what} is still held by the connection before`, { cause })
+}
+
 /** The connection, not what was asked for: trying again may help. */
 export function isConnectionLoss(error: unknown): boolean {
   return error instanceof MillraceError && error.code === 'CONNECTION_LOST'

@@ -16,7 +16,7 @@ import { openChannel } from './amqplib.ts'
 import type { Connection, Incoming } from './amqplib.ts'
 import { AmqpDelivery } from './delivery.ts'
 import type { Hold, Settlements } from './delivery.ts'
-import { asMillraceError } from './failure.ts'
+import { asMillraceError, stillHeld } from './failure.ts'
 
 export interface SubscriptionSetup {
   readonly queue: string
@@ -40,6 +40,9 @@ export interface SubscriptionSetup {
 /** How long the loss of a connection may be behind that of its queues. */
 const goneMs = 500
 
+/** Half a minute of waits; then it is somebody else's queue. */
+const maximumRefusals = 8
+
 /** What is added to the credit at least, as a part of it: each addition is a consumer more. */
 const leastAddition = 0.25
 
@@ -61,6 +64,8 @@ export class Subscription implements Consumer {
   #prefetch: number
   #stage: Stage | undefined
   #cancelled = false
+  /** Connections in a row that found another exclusive consumer in the way. */
+  #refusals = 0
   /** Changes of credit, one after the other. */
   #changes: Promise<void> = Promise.resolve()
 
@@ -276,8 +281,13 @@ export class Subscription implements Consumer {
       await this.begin(connection)
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code === 'CONNECTION_LOST') throw error
-      this.#end(error)
+      if (this.#setup.options.exclusive === true && error.code === 'ACCESS_REFUSED') {
+        this.#refusals += 1
+        if (this.#refusals < maximumRefusals) throw stillHeld(`The queue ${this.#setup.queue}`, error)
+      }
+      return this.#end(error)
     }
+    this.#refusals = 0
   }
 
   #end(error: Error | undefined): void {

@@ -14,6 +14,8 @@ export interface SubscriptionsSetup {
   readonly isSingle: (queue: string) => boolean
   readonly queueExists: (queue: string) => Promise<boolean>
   readonly onQueueGone: (queue: string) => void
+  /** Nobody here consumes it any more. */
+  readonly onUnused: (queue: string) => void
   /** A consumer could not be brought back. */
   readonly onRefused: (error: Error) => void
 }
@@ -32,7 +34,7 @@ export class Subscriptions {
 
   /** @throws MillraceError NOT_FOUND, ACCESS_REFUSED, RESOURCE_LOCKED; ClosedError */
   async begin(queue: string, options: ConsumeOptions, sink: (delivery: Delivery) => void): Promise<Consumer> {
-    const { link, settlements, isSingle, queueExists, onQueueGone } = this.#setup
+    const { link, settlements, isSingle, queueExists, onQueueGone, onUnused } = this.#setup
     const subscription = new Subscription({
       queue,
       options,
@@ -45,6 +47,7 @@ export class Subscriptions {
       onEnded: (ended) => {
         this.#active.delete(ended)
         this.#leaving.add(ended)
+        if (![...this.#active].some((other) => other.queue === queue)) onUnused(queue)
       },
       onIdle: () => this.#idle(),
     })

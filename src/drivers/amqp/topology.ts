@@ -10,14 +10,20 @@ import type { Channel } from './amqplib.ts'
 import { wireHeaders } from './field-values.ts'
 import { bindingName, checkTopology, exchangeOptions, queueOptions } from './queue-arguments.ts'
 import type { QueueType } from './queue-arguments.ts'
+import { stillHeld } from './failure.ts'
 import { found } from './rpc.ts'
 import type { Caller } from './delay-topology.ts'
+
+/** Half a minute of waits; then it is somebody else's for good. */
+const maximumLockedTries = 8
 
 export class DeclaredTopology {
   readonly #usual: QueueType
   readonly #exchanges = new Map<string, ExchangeSpec>()
   readonly #queues = new Map<string, QueueSpec>()
   readonly #bindings = new Map<string, BindingSpec>()
+  /** Connections in a row that found an exclusive queue in somebody else's hands. */
+  #lockedTries = 0
 
   /** @param usual the type of queues that may be of either */
   constructor(usual: QueueType) {
@@ -94,9 +100,22 @@ export class DeclaredTopology {
       }
     }
     for (const spec of this.#exchanges.values()) await replay(this.#exchange(spec).declare(caller))
-    for (const spec of this.#queues.values()) await replay(this.#queue(spec).declare(caller))
+    for (const spec of this.#queues.values()) await replay(this.#declareAgain(caller, spec))
+    this.#lockedTries = 0
     for (const spec of this.#bindings.values()) await replay(bind(caller, spec))
     return { lost }
+  }
+
+  /** An exclusive queue may still belong to the connection before, until the server finds that one gone: later, then. */
+  async #declareAgain(caller: Caller, spec: QueueSpec): Promise<void> {
+    try {
+      await this.#queue(spec).declare(caller)
+    } catch (error) {
+      const locked = error instanceof MillraceError && error.code === 'RESOURCE_LOCKED'
+      if (!locked || spec.exclusive !== true) throw error
+      this.#lockedTries += 1
+      throw this.#lockedTries < maximumLockedTries ? stillHeld(`The queue ${spec.name}`, error) : error
+    }
   }
 
   /** Both ends of each binding are declared with it, or are there. */
@@ -127,7 +146,7 @@ export class DeclaredTopology {
     const durable = [
       ...[...this.#exchanges.values()].map((spec) => ({ spec, item: this.#exchange(spec) })),
       ...[...this.#queues.values()].map((spec) => ({ spec, item: this.#queue(spec) })),
-    ].filter(({ spec }) => spec.durable !== false && spec.autoDelete !== true)
+    ].filter(({ spec }) => spec.durable !== false && spec.autoDelete !== true && !('expiresMs' in spec))
     for (const { item } of durable) if (!(await item.exists(caller))) return true
     return false
   }

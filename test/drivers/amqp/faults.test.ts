@@ -189,6 +189,57 @@ describe('amqp on RabbitMQ', { skip }, () => {
       await assert.rejects(namespace, { code: 'NOT_ALLOWED', message: /rabbitmqctl add_vhost/ })
     }))
 
+  test('subscribers and requesters, whose queues are their connection’s own, go on after it was lost', () =>
+    withWorld(async ({ connect: open, proxy }) => {
+      const mq = await open()
+      const other = await open()
+      const heard: string[] = []
+      const subscription = mq
+        .exchange<string>('events', 'fanout')
+        .subscribe('', (job) => void heard.push(job.data))
+      subscription.on('error', () => undefined)
+      await subscription.ready
+      other.reply<number>('double', (job) => job.data * 2).on('error', () => undefined)
+      assert.equal(await mq.request('double', 2), 4)
+      const connection = watch(mq)
+      for (let time = 1; time <= 2; time += 1) {
+        if (time === 1) proxy.reset()
+        else {
+          proxy.freeze()
+          await until('it is noticed', () => connection.down === 2)
+          proxy.heal()
+        }
+        await until('it is up again', () => connection.up === time)
+        const before = heard.length
+        await until('the subscriber hears', async () => {
+          await other
+            .exchange<string>('events', 'fanout')
+            .publish('', 'x')
+            .catch(() => undefined)
+          await delay(20)
+          return heard.length > before
+        })
+        await until('requests are answered', async () => {
+          return (await mq.request('double', time, { timeout: 500 }).catch(() => 0)) === time * 2
+        })
+      }
+    }))
+
+  test('what went with its consumer does not come back with the connection', () =>
+    withWorld(async ({ connect: open, proxy, server, vhost }) => {
+      const mq = await open()
+      const heard = watch(mq)
+      const events = mq.exchange('events', 'fanout')
+      const subscription = events.subscribe('', () => undefined)
+      await subscription.ready
+      await subscription.close()
+      assert.deepEqual(await server.queueNames(vhost), [])
+      proxy.reset()
+      await until('it is up again', () => heard.up === 1)
+      assert.deepEqual(await server.queueNames(vhost), [])
+      assert.equal((await events.publish('', 'x')).routed, false)
+    }))
+
   test('a handler whose connection is lost hears of it, and its job comes again', () =>
     withWorld(async ({ connect: open, proxy }) => {
       const mq = await open()
