@@ -1,7 +1,7 @@
 /** The class basic but for publish: qos, consume, cancel, get, and the settling of deliveries. */
 import type { MethodOf } from '../wire/method.ts'
 import type { Handlers } from './channel-methods.ts'
-import { queueName } from './channel-queue.ts'
+import { nameOrLast } from './channel-queue.ts'
 import type { Channel } from './channel.ts'
 import { replyToName } from './direct-reply-to.ts'
 import { notAllowed, notImplemented, preconditionFailed } from './refusal.ts'
@@ -16,7 +16,7 @@ export const basicMethods: Handlers = {
   'basic.consume': consume,
   'basic.cancel': cancel,
   'basic.get': (channel, method) => {
-    channel.access.checkQueue('read', queueName(channel, method.queue))
+    channel.access.checkQueue('read', nameOrLast(channel, method.queue))
     get(channel, method)
   },
   'basic.nack': (channel, { deliveryTag, multiple, requeue }) => {
@@ -39,7 +39,7 @@ function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
   const { noAck, exclusive, nowait } = method
   const name = method.queue
   if (name === replyToName) return consumeReplies(channel, method)
-  channel.access.checkQueue('read', queueName(channel, name))
+  channel.access.checkQueue('read', nameOrLast(channel, name))
   const consumerTag = session.consume(
     { queue: name, tag: method.consumerTag, noAck, exclusive, arguments: method.arguments },
     connection.nowMs,
@@ -75,7 +75,10 @@ function cancel(channel: Channel, { consumerTag, nowait }: MethodOf<'basic.cance
 
 function get(channel: Channel, method: MethodOf<'basic.get'>): void {
   const { session, connection } = channel
-  const { broker } = connection.server
+  const { output, server } = connection
+  const { broker } = server
+  // One chunk may ask for thousands of messages: they come as the peer reads them.
+  if (output.full) return channel.wait(output.whenRoom(), () => get(channel, method))
   const name = method.queue
   const got = session.get({ queue: name, noAck: method.noAck }, connection.nowMs)
   connection.changes.changed()
@@ -83,7 +86,6 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
     const { delivery, messageCount } = got
     // As for deliveries to consumers: what may have killed the process before is on record when it is handed over.
     if (delivery.entry.recovered) broker.store?.barrier()
-    const { output } = connection
     const { deliveryTag, redelivered, message } = delivery
     output.writer.getOk(channel.number, deliveryTag, redelivered, messageCount, message)
     output.touch()

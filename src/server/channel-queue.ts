@@ -19,7 +19,7 @@ export const queueMethods: Handlers = {
     channel.replyWhenDurable({ type: 'queue.unbind-ok' })
   },
   'queue.purge': (channel, { queue, nowait }) => {
-    channel.access.checkQueue('read', queueName(channel, queue))
+    channel.access.checkQueue('read', nameOrLast(channel, queue))
     const messageCount = channel.session.purgeQueue(queue)
     channel.replyWhenDurable({ type: 'queue.purge-ok', messageCount }, nowait)
   },
@@ -85,8 +85,12 @@ function checkBinding(
   }
 }
 
-/** The name that permissions are asked for, as the engine understands it. */
-export function queueName(channel: Channel, name: string): string {
-  const stripped = stripLineBreaks(name)
-  return stripped === '' ? channel.session.lastQueueName : stripped
+/** The name that permissions are asked for: bind, unbind and delete strip it. */
+function queueName(channel: Channel, name: string): string {
+  return nameOrLast(channel, stripLineBreaks(name))
+}
+
+/** As `queueName` for purge, get and consume, which take a name as it is. */
+export function nameOrLast(channel: Channel, name: string): string {
+  return name === '' ? channel.session.lastQueueName : name
 }

@@ -8,6 +8,7 @@
 import type { Duplex } from 'node:stream'
 import { FrameWriter } from '../wire/frame-writer.ts'
 import { minimumFrameMaxBytes } from '../wire/frame.ts'
+import { Deferred } from '../std/deferred.ts'
 
 /** Told of the marks. */
 export interface OutputOwner {
@@ -55,6 +56,8 @@ export class Output {
   #closed: boolean
   /** Writes that are done; it changes while the peer reads. */
   #writes: number
+  /** For who waits for room. */
+  #room: Deferred<void> | undefined
 
   constructor(
     socket: Duplex,
@@ -73,6 +76,7 @@ export class Output {
     this.#flooded = false
     this.#closed = false
     this.#writes = 0
+    this.#room = undefined
     socket.on('drain', () => this.#drained())
   }
 
@@ -84,6 +88,12 @@ export class Output {
   /** No more deliveries for now. */
   get full(): boolean {
     return this.#full
+  }
+
+  /** Resolves when it is not full any more; never where it is closed before. */
+  whenRoom(): Promise<void> {
+    this.#room ??= new Deferred<void>()
+    return this.#room.promise
   }
 
   /** Writes that are done so far, and bytes that wait for the peer. */
@@ -164,6 +174,9 @@ export class Output {
     if (!this.#full && !this.#flooded) return
     this.#full = false
     this.#flooded = false
-    if (!this.#closed) this.#owner.outputDrained()
+    if (this.#closed) return
+    this.#owner.outputDrained()
+    this.#room?.resolve()
+    this.#room = undefined
   }
 }

@@ -100,7 +100,8 @@ test('what is asked for a queue that the server names is its name', async (t) =>
 
 test('a line break in a name opens no door: what is asked for is the name without', async (t) => {
   const { open, access } = await withAda(t, { configure: '^[^eq]', write: '^[^eq]', read: '^[^eq]' })
-  for (const [method, text] of refused) {
+  const asIs = new Set(['queue.purge', 'basic.get', 'basic.consume'])
+  for (const [method, text] of refused.filter(([{ type }]) => !asIs.has(type))) {
     const client = await open()
     const broken = Object.entries(method).map(([field, value]) => [
       field,

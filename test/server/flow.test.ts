@@ -60,6 +60,29 @@ test('a client that asks and does not read is not read either, and costs no more
   await until(() => client.received.filter(({ type }) => type === 'queue.declare-ok').length === sent)
 })
 
+test('a client that gets and does not read is given no more than a limit, and the rest when it reads', async (t) => {
+  const outputBytes = 256 * 1024
+  const server = await serve(t, { limits: { outputBytes } })
+  const client = await server.open()
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  const body = Buffer.alloc(100_000)
+  const total = 300
+  for (let count = 0; count < total; count += 1) client.publish(1, { routingKey: 'q' }, {}, body)
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  const [connection] = server.broker.server.connections
+  assert.ok(connection)
+  client.socket.pause()
+  const queue = server.broker.broker.engine.vhost('/').queue('q')
+  for (let count = 0; count < total; count += 1)
+    client.send(1, { type: 'basic.get', queue: 'q', noAck: true })
+  await until(() => connection.output.full)
+  assert.ok(connection.output.pendingBytes < outputBytes + 2 * body.length)
+  assert.ok(queue.readyMessages > 0)
+  client.socket.resume()
+  for (let count = 0; count < total; count += 1) await client.expect(1, 'basic.get-ok')
+  assert.equal(queue.readyMessages, 0)
+})
+
 test('publishers wait while memory is short: they are told, not read, and told again; consumers go on', async (t) => {
   const server = await serve(t, { engine: { limits: { memoryBytes: 100_000 } } })
   const publisher = await server.open()
