@@ -221,9 +221,10 @@ export class Channel {
 
   /** @internal */
   takeReply(message: Message): boolean {
-    const { output } = this.connection
+    const { output, server } = this.connection
     const tag = this.replyConsumerTag
-    if (tag === undefined || this.#state !== 'open' || output.full) return false
+    if (tag === undefined || this.#state !== 'open') return false
+    if (output.pendingBytes > server.limits.directReplyBytes) return false
     const deliveryTag = this.session.nextDeliveryTag
     this.session.nextDeliveryTag += 1
     output.writer.deliver(this.number, tag, deliveryTag, false, message)

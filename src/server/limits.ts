@@ -26,6 +26,8 @@ export interface ServerLimits {
   readonly outputBytes: number
   /** Bytes of replies, beyond deliveries, waiting for one socket at which it is no longer read. */
   readonly replyBytes: number
+  /** Bytes waiting for one socket at which direct replies to it are dropped: they are in no queue where they could wait. */
+  readonly directReplyBytes: number
   /** Bytes of frames set aside for channels that wait (for the disk, for a page) at which the socket is no longer read. */
   readonly deferredBytes: number
 }
@@ -44,5 +46,6 @@ export const defaultServerLimits: ServerLimits = Object.freeze({
   stuckWriteTimeoutMs: 60_000,
   outputBytes: 1024 * 1024,
   replyBytes: 4 * 1024 * 1024,
+  directReplyBytes: 64 * 1024 * 1024,
   deferredBytes: 256 * 1024,
 })

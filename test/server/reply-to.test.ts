@@ -48,6 +48,25 @@ test('when the one who asked is gone, a mandatory reply comes back, and the addr
   assert.equal((await replier.expect(1, 'channel.close')).replyCode, 404)
 })
 
+test('many large replies at once all arrive, up to a limit of what waits for the one who asked', async (t) => {
+  const server = await serve(t, { limits: { directReplyBytes: 40_000_000 } })
+  const [requester, replier] = [await server.open(), await server.open()]
+  const address = await request(requester, replier)
+  requester.socket.pause()
+  const body = Buffer.alloc(1_000_000)
+  const replies = (count: number) => {
+    for (let index = 0; index < count; index += 1) replier.publish(1, { routingKey: address }, {}, body)
+    return replier.call(1, { type: 'basic.qos' }, 'basic.qos-ok')
+  }
+  await replies(30)
+  requester.socket.resume()
+  await requester.deliveries(1, 30)
+  requester.socket.pause()
+  await replies(100)
+  const [connection] = server.broker.server.connections
+  assert.ok(connection!.output.pendingBytes < 42_000_000)
+})
+
 test('406: a reply consumer that wants to acknowledge, a second one, a request without one', async (t) => {
   const server = await serve(t)
   const consume = { type: 'basic.consume', queue: pseudo } as const
