@@ -4,12 +4,13 @@ import { conformance, numberText } from '../../src/conformance/index.ts'
 import type { EngineUnderTest, LineResult } from '../../src/conformance/index.ts'
 import { capabilitiesDocument, documentPath, failures } from './capabilities-doc.ts'
 import { engines } from './engines.ts'
+import { stopMillrace } from './millrace-engine.ts'
 import { stopRabbitMq } from './rabbitmq-engine.ts'
 
 async function main(): Promise<void> {
   const runs: Record<string, readonly LineResult[]> = {}
   for (const engine of engines) runs[engine.name] = await run(engine)
-  await stopRabbitMq()
+  await Promise.all([stopRabbitMq(), stopMillrace()])
   const document = capabilitiesDocument(runs)
   const failed = Object.entries(runs).flatMap(([name, results]) =>
     failures(results).map((failure) => `${name}: ${failure}`),

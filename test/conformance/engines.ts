@@ -2,6 +2,7 @@
 import type { EngineUnderTest } from '../../src/conformance/index.ts'
 import { fileEngine } from './file-engine.ts'
 import { memoryEngine } from './memory-engine.ts'
+import { millraceEngine } from './millrace-engine.ts'
 import { rabbitMqEngine } from './rabbitmq-engine.ts'
 
-export const engines: readonly EngineUnderTest[] = [memoryEngine, fileEngine, rabbitMqEngine]
+export const engines: readonly EngineUnderTest[] = [memoryEngine, fileEngine, rabbitMqEngine, millraceEngine]
