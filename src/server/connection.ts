@@ -63,6 +63,7 @@ export class Connection implements FrameSink, OutputOwner {
   #access: Access | undefined
   /** While a login is looked at. */
   #early: EarlyFrames | undefined
+  #toldBlocked = false
 
   constructor(server: Server, socket: Duplex, peer: Peer) {
     const { limits } = server
@@ -85,8 +86,6 @@ export class Connection implements FrameSink, OutputOwner {
     // Meanwhile nothing could be heard: that was not the peer's silence.
     this.#intake = new Intake(socket, limits, () => this.times.received(server.broker.nowMs()))
     this.#state = 'greeting'
-    this.#access = undefined
-    this.#early = undefined
     socket.on('data', (chunk: Buffer) => this.#received(chunk))
     socket.on('error', (error) => server.log.debug('socket failed', { id: this.id, error: error.message }))
     socket.on('close', () => this.#closed())
@@ -219,8 +218,8 @@ export class Connection implements FrameSink, OutputOwner {
   /** Publishers may go on. */
   unblock(): void {
     this.#intake.resume('blocked')
-    if (this.#state === 'running' && this.handshake.capabilities.blocked)
-      this.#send({ type: 'connection.unblocked' })
+    if (this.#state === 'running' && this.#toldBlocked) this.#send({ type: 'connection.unblocked' })
+    this.#toldBlocked = false
   }
 
   /** Ends it with a reply code: the peer is told, and its deliveries go back. */
@@ -341,6 +340,8 @@ export class Connection implements FrameSink, OutputOwner {
     this.#release()
     this.#state = 'closing'
     this.times.closing(told)
+    // Nothing that comes costs anything now, and close-ok may be behind it.
+    this.#intake.drain()
     if (!told) {
       this.#reader.stop()
       return
@@ -361,7 +362,9 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** Says that publishers wait, and why. */
   tellBlocked(reason: string): void {
-    if (this.handshake.capabilities.blocked) this.#send({ type: 'connection.blocked', reason })
+    if (!this.handshake.capabilities.blocked) return
+    this.#toldBlocked = true
+    this.#send({ type: 'connection.blocked', reason })
   }
 
   /** Nothing more is read; what was written is sent. */

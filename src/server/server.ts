@@ -126,21 +126,22 @@ export class Server {
   async #close(): Promise<void> {
     await Promise.all(this.#listeners.map((listener) => listener.close()))
     if (this.broker.state === 'open' && !this.broker.gate.shut) {
-      await this.broker.whenDurable().catch(() => undefined)
+      await this.#waitAWhile(this.broker.whenDurable().catch(() => undefined))
     }
     const text = "broker forced connection closure with reason 'shutdown'"
     for (const connection of this.#connections)
       connection.close({ replyCode: replyCodes.CONNECTION_FORCED, text })
-    if (this.#connections.size > 0) await this.#gone()
+    if (this.#connections.size > 0)
+      await this.#waitAWhile(new Promise<void>((resolve) => (this.#allGone = resolve)))
     for (const connection of this.#connections) connection.destroy()
     for (const listener of this.#listeners) listener.destroy()
     this.wheel.close()
   }
 
-  async #gone(): Promise<void> {
+  async #waitAWhile(until: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, this.limits.closeTimeoutMs)))
-    await Promise.race([late, new Promise<void>((resolve) => (this.#allGone = resolve))])
+    await Promise.race([late, until])
     clearTimeout(timer)
   }
 

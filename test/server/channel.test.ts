@@ -180,6 +180,25 @@ test('a stop does not wait for clients that do not answer', async () => {
   await half.ended()
 })
 
+test('a stop reaches publishers that wait, and does not wait for a disk that does not answer', async (t) => {
+  const broker = await startBroker({ port: 0, engine: { limits: { memoryBytes: 10_000 } } })
+  const client = await RawClient.open({ port: broker.port })
+  await client.call(1, { type: 'channel.open' }, 'channel.open-ok')
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  client.publish(1, { routingKey: 'q' }, {}, Buffer.alloc(20_000))
+  await client.expect(0, 'connection.blocked')
+  // Of the peers that are heard nobody is cut off.
+  const [connection] = broker.server.connections
+  const destroy = t.mock.method(connection!, 'destroy')
+  await broker.close()
+  assert.equal((await client.expect(0, 'connection.close')).replyCode, 320)
+  assert.equal(destroy.mock.callCount(), 0)
+
+  const other = await startBroker({ port: 0, limits: { closeTimeoutMs: 20 } })
+  t.mock.method(other.broker, 'whenDurable', () => new Promise(() => undefined))
+  await other.close()
+})
+
 test('tx: nothing is seen before the commit, all after it, nothing after a rollback', async (t) => {
   const server = await serve(t, { data: await newFolder(t) })
   const client = await server.open()

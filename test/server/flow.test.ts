@@ -100,6 +100,20 @@ test('publishers wait while memory is short: they are told, not read, and told a
   assert.equal(consumer.received.filter(({ type }) => type === 'connection.blocked').length, 0)
 })
 
+test('who was not told that it waits is not told that it goes on', async (t) => {
+  const server = await serve(t)
+  const client = await server.open()
+  const [connection] = server.broker.server.connections
+  const { gate } = server.broker.broker
+  // A log that is being written is no alarm.
+  gate.set('log', true)
+  client.publish(1, { routingKey: 'q' }, {}, 'x')
+  await until(() => connection?.paused === true)
+  gate.set('log', false)
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  assert.ok(client.received.every(({ type }) => type !== 'connection.unblocked'))
+})
+
 test('who does not want to hear of it is not told', async (t) => {
   const server = await serve(t, { engine: { limits: { memoryBytes: 10_000 } } })
   const client = await server.open({ clientProperties: { capabilities: {} } })
