@@ -1,4 +1,8 @@
 /** Every bound of the server, by name. What reaches one is refused, waits, or loses its connection; the comment says which. */
+import { ValidationError } from '../model/errors.ts'
+import { minimumFrameMaxBytes } from '../wire/frame.ts'
+
+/** All of them; docs/server.md has the defaults in a table. */
 export interface ServerLimits {
   /** Connections at once over all listeners; one more is closed as soon as it is accepted. */
   readonly connections: number
@@ -49,3 +53,23 @@ export const defaultServerLimits: ServerLimits = Object.freeze({
   directReplyBytes: 64 * 1024 * 1024,
   deferredBytes: 256 * 1024,
 })
+
+/** What the protocol's fields hold, and 4096 is the smallest frame that clients must be able to send. */
+const ranges: { readonly [Name in keyof ServerLimits]?: readonly [least: number, most: number] } = {
+  channels: [0, 65_535],
+  frameBytes: [minimumFrameMaxBytes, 4_294_967_295],
+  heartbeatSeconds: [0, 65_535],
+}
+
+/** The limits of a server. Throws ValidationError INVALID_OPTION for what is none. */
+export function serverLimits(given: Partial<ServerLimits> = {}): ServerLimits {
+  const limits = { ...defaultServerLimits, ...given }
+  for (const [name, value] of Object.entries(limits)) {
+    const [least, most] = ranges[name as keyof ServerLimits] ?? [0, Infinity]
+    // Written so that NaN and what is no number fail.
+    if (value >= least && value <= most) continue
+    const upTo = most === Infinity ? '' : ` to ${most}`
+    throw new ValidationError('INVALID_OPTION', `the limit ${name} goes from ${least}${upTo}, not ${value}`)
+  }
+  return limits
+}

@@ -12,7 +12,7 @@ import { Confirms } from './confirms.ts'
 import { Connection } from './connection.ts'
 import { ReplyAddresses } from './direct-reply-to.ts'
 import type { Peer } from './handshake.ts'
-import { defaultServerLimits } from './limits.ts'
+import { serverLimits } from './limits.ts'
 import type { ServerLimits } from './limits.ts'
 import { silentLog } from './log.ts'
 import type { Log } from './log.ts'
@@ -62,7 +62,7 @@ export class Server {
   constructor(options: ServerOptions) {
     this.broker = options.broker
     this.authenticator = options.authenticator
-    this.limits = { ...defaultServerLimits, ...options.limits }
+    this.limits = serverLimits(options.limits)
     this.log = options.log ?? silentLog
     this.properties = serverProperties({ version: options.version, clusterName: 'millrace' })
     this.confirms = new Confirms(options.broker)

@@ -167,6 +167,16 @@ test('a port that is taken: the error of the system, and nothing is left open', 
   await assert.rejects(startBroker({ port: broker.port }), { code: 'EADDRINUSE' })
 })
 
+test('a limit that no client could be told of is refused', async () => {
+  for (const limits of [
+    { frameBytes: 4095 },
+    { channels: 65_536 },
+    { heartbeatSeconds: -1 },
+    { connections: NaN },
+  ])
+    await assert.rejects(startBroker({ port: 0, limits }), { code: 'INVALID_OPTION' })
+})
+
 test('a host that others reach is refused while guest is the only user', async () => {
   await assert.rejects(startBroker({ port: 0, host: '0.0.0.0' }), { code: 'INVALID_OPTION' })
   await using broker = await startBroker({ port: 0, host: '0.0.0.0', users: { app: 'secret' } })
