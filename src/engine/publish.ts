@@ -200,7 +200,7 @@ function publishRouted(
     return publishPlain(kernel, first, stored, extras, nowMs)
   }
   // A copy: what a queue refuses or expires is dead-lettered on the way, and that routes too.
-  return publishTo(kernel, [...targets], stored, extras, nowMs)
+  return publishTo(kernel, targets.slice(), stored, extras, nowMs)
 }
 
 /** The long road: asks each queue, then enters those that take it, in one record. */

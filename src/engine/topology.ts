@@ -13,6 +13,7 @@ import {
   routingKinds,
 } from '../model/arguments.ts'
 import { MillraceError } from '../model/errors.ts'
+import { checkEncodable } from '../model/field-table.ts'
 import { emptyFieldTable, fieldOf } from '../model/field-value.ts'
 import type { FieldTable } from '../model/field-value.ts'
 import { isReservedName } from '../model/names.ts'
@@ -62,7 +63,10 @@ export interface BindTerms {
 
 const kinds: readonly string[] = [...routingKinds, 'x-delayed-message'] satisfies BrokerExchangeKind[]
 
-/** Declares an exchange, or compares with the one there. Codes ACCESS_REFUSED, PRECONDITION_FAILED, LIMIT_REACHED. */
+/**
+ * Declares an exchange, or compares with the one there.
+ * Codes ACCESS_REFUSED, PRECONDITION_FAILED, INVALID_ARGUMENT (cannot be put on record), LIMIT_REACHED.
+ */
 export function declareExchange(kernel: Kernel, vhost: VirtualHost, wanted: DeclareExchange): Exchange {
   const { name, kind } = wanted
   const declared = {
@@ -89,6 +93,7 @@ export function declareExchange(kernel: Kernel, vhost: VirtualHost, wanted: Decl
   }
   if (isReservedName(name)) throw reserved('exchange', name)
   const settings = parseExchangeArguments(declared.arguments, resource, kind)
+  checkEncodable(declared.arguments)
   if (kernel.exchangeCount >= kernel.limits.exchanges) throw tooMany('exchanges', kernel.limits.exchanges)
   kernel.exchangeCount += 1
   const exchange = new Exchange(kernel, vhost, { name, kind, ...declared, settings })
@@ -164,7 +169,8 @@ export function deleteExchange(
 
 /**
  * Declares a queue, or compares with the one there. @param connectionId whose it is if it is exclusive
- * Codes RESOURCE_LOCKED, PRECONDITION_FAILED, ACCESS_REFUSED (reserved name), LIMIT_REACHED.
+ * Codes RESOURCE_LOCKED, PRECONDITION_FAILED, ACCESS_REFUSED (reserved name), INVALID_ARGUMENT (cannot be put on record),
+ * LIMIT_REACHED.
  */
 export function declareQueue(
   kernel: Kernel,
@@ -192,6 +198,7 @@ export function declareQueue(
     return existing
   }
   const settings = parseQueueArguments(table, resource)
+  checkEncodable(table)
   if (settings.type === 'quorum') checkQuorum(wanted, resource)
   const maximum = kernel.operatorLimits.value('vhost', vhost.name, 'max-queues')
   if (vhost.queues.size >= maximum) throw queueLimitReached({ name, vhost: vhost.name }, maximum)
@@ -287,11 +294,15 @@ export function removeAll(kernel: Kernel, vhost: VirtualHost): void {
   }
 }
 
-/** A binding; one that is there already is ok. Codes NOT_FOUND (source), PRECONDITION_FAILED, LIMIT_REACHED. */
+/**
+ * A binding; one that is there already is ok.
+ * Codes NOT_FOUND (source), PRECONDITION_FAILED, INVALID_ARGUMENT (cannot be put on record), LIMIT_REACHED.
+ */
 export function bind(kernel: Kernel, vhost: VirtualHost, terms: BindTerms): void {
   const source = vhost.exchange(terms.source)
   const destination = terms.destination
   const { routingKey, arguments: table } = terms
+  checkEncodable(table)
   if (!source.router.bind({ destination, routingKey, arguments: table })) return
   if (kernel.bindingCount >= kernel.limits.bindings) {
     source.router.unbind({ destination, routingKey, arguments: table })

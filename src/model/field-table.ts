@@ -37,6 +37,14 @@ export function encodeFieldTable(table: FieldTable): Uint8Array {
 }
 
 /**
+ * Throws as `encodeFieldTable` does, for what is to be put on record later. A name that was read from bytes which are no
+ * UTF-8 may be longer when it is written.
+ */
+export function checkEncodable(table: FieldTable): void {
+  if (Object.keys(table).length > 0) encodeFieldTable(table)
+}
+
+/**
  * @param bytes one table, its own length in front, and nothing after it
  *
  * An integer that JavaScript's numbers cannot hold becomes a bigint, and a string that is not UTF-8 becomes bytes.

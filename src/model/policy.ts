@@ -6,6 +6,7 @@
  */
 import type { ExchangeSettings, Overflow, QueueSettings } from './arguments.ts'
 import { MillraceError } from './errors.ts'
+import { checkEncodable } from './field-table.ts'
 import { isFieldArray } from './field-value.ts'
 import type { FieldTable, FieldValue } from './field-value.ts'
 import { isShortString } from './names.ts'
@@ -94,6 +95,7 @@ export function checkPolicyDefinition(definition: FieldTable, operator: boolean)
     }
     if (!key.isValid(value)) throw invalid(`${print(value)} is not a valid ${key.called}`)
   }
+  checkEncodable(definition)
 }
 
 const other: Key = { isValid: anything, called: '' }
