@@ -83,7 +83,10 @@ export class ConnectionTimes implements WheelTask {
       this.#stuckSinceMs = nowMs
       return false
     }
-    return nowMs - this.#stuckSinceMs >= this.#connection.server.limits.stuckWriteTimeoutMs
+    const { stuckWriteTimeoutMs, outputBytes } = this.#connection.server.limits
+    // All that waits goes to the system in one write, of whose progress nothing is seen: a large message has more time.
+    const timeoutMs = stuckWriteTimeoutMs * Math.max(1, waitingBytes / outputBytes)
+    return nowMs - this.#stuckSinceMs >= timeoutMs
   }
 
   #lookAtConsumers(nowMs: number): void {

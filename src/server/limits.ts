@@ -24,7 +24,7 @@ export interface ServerLimits {
   readonly refusedLoginDelayMs: number
   /** A delivery that is not acknowledged for so long closes its channel with 406; 0 for never (RabbitMQ: 30 minutes). */
   readonly consumerTimeoutMs: number
-  /** A peer that takes none of the bytes waiting for it for so long loses its connection. */
+  /** A peer that takes none of the bytes waiting for it for so long, per `outputBytes` of them, loses its connection. */
   readonly stuckWriteTimeoutMs: number
   /** Bytes waiting for one socket at which deliveries to it stop; they go on when it has drained. */
   readonly outputBytes: number

@@ -1,6 +1,8 @@
 /** What time does to connections. Limits are set so low that a test takes a moment; none of them asserts how long it took. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Connection } from '../../src/server/connection.ts'
+import { ConnectionTimes } from '../../src/server/connection-times.ts'
 import { serve, until } from './harness.ts'
 
 test('a handshake that is not finished ends', async (t) => {
@@ -79,4 +81,26 @@ test('a peer that takes nothing of what is written for it loses its connection',
   for (let count = 0; count < 30; count += 1)
     client.publish(1, { routingKey: 'q' }, {}, Buffer.alloc(1024 * 1024))
   await until(() => server.broker.server.connections.size === 0)
+})
+
+test('a peer has time by the size of what waits for it: a large message is one write', () => {
+  const outputBytes = 1000
+  const limits = { stuckWriteTimeoutMs: 100, outputBytes, handshakeTimeoutMs: 1, consumerTimeoutMs: 0 }
+  let destroyed = false
+  const connection = {
+    state: 'running',
+    paused: false,
+    peer: { name: '' },
+    server: { limits, wheel: { add: () => undefined }, log: { warn: () => undefined } },
+    output: { progress: () => ({ writes: 1, waitingBytes: 5 * outputBytes }) },
+    handshake: { tuned: { heartbeatSeconds: 0 } },
+    destroy: () => (destroyed = true),
+  } as unknown as Connection
+  const times = new ConnectionTimes(connection, 0)
+  times.opened(0)
+  times.due(0)
+  times.due(499)
+  assert.equal(destroyed, false)
+  times.due(500)
+  assert.equal(destroyed, true)
 })
