@@ -13,6 +13,7 @@
  * program hash once.
  */
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
 import type { HashingAlgorithm } from '../model/setting.ts'
 
 export interface PasswordHash {
@@ -53,6 +54,8 @@ export class PasswordChecker {
   readonly #known = new Map<string, Buffer>()
   #waiting = 0
   #last: Promise<unknown> = Promise.resolve()
+  /** How long the last one took, the wait for others included; at first about what it takes. */
+  #tookMs = 50
 
   /** At once where it can be told at once. */
   check(kept: PasswordHash, password: string): boolean | Promise<boolean> {
@@ -70,9 +73,15 @@ export class PasswordChecker {
     if (known !== undefined && timingSafeEqual(known, seen)) return true
     if (this.#waiting >= maximumWaiting) return false
     this.#waiting += 1
+    const beganMs = performance.now()
     const checked = this.#last.then(() => this.#derived(passwordHash, bytes, password, seen))
-    this.#last = checked.catch(() => undefined)
+    this.#last = checked.catch(() => undefined).then(() => (this.#tookMs = performance.now() - beganMs))
     return checked
+  }
+
+  /** As long as a wrong password takes: so nobody learns which names there are. It costs nothing but the wait. */
+  delay(): Promise<undefined> {
+    return new Promise((resolve) => setTimeout(resolve, this.#tookMs, undefined))
   }
 
   async #derived(passwordHash: string, bytes: Buffer, password: string, seen: Buffer): Promise<boolean> {

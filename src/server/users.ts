@@ -22,13 +22,21 @@ export function brokerAuthenticator(
     const user = access.users.get(name)
     return user && { name, impersonator: user.tags.includes('impersonator') }
   }
+  let hashing = { version: -1, slowly: false }
+  // Whether a wrong password takes its time. Looked for anew only when users have changed.
+  const hashes = (): boolean => {
+    const { version } = access
+    if (hashing.version !== version)
+      hashing = { version, slowly: [...access.users.values()].some((user) => user.hashing === 'scrypt') }
+    return hashing.slowly
+  }
   return {
     get version() {
       return access.version
     },
     login: (name, password) => {
       const user = access.users.get(name)
-      if (user === undefined) return undefined
+      if (user === undefined) return password !== '' && hashes() ? passwords.delay() : undefined
       const right = passwords.check(user, password)
       if (typeof right === 'boolean') return right ? accountOf(name) : undefined
       return right.then((yes) => (yes ? accountOf(name) : undefined))

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { openBroker } from '../../src/broker/open-broker.ts'
 import { hashPassword, hashQuickly, PasswordChecker } from '../../src/server/passwords.ts'
 import type { PasswordHash } from '../../src/server/passwords.ts'
+import { brokerAuthenticator, defineUser } from '../../src/server/users.ts'
 
 test('scrypt: the right one, again and at once, and no other', async () => {
   const checker = new PasswordChecker()
@@ -42,4 +44,24 @@ test('nobody gets in with nothing: no hash, no password, a hash that is cut shor
     false,
   )
   assert.equal(checker.check({ hashing: 'rabbit_password_hashing_sha256', passwordHash: 'AAAA' }, ''), false)
+})
+
+test('who there is is not told by the time: an unknown name waits where a wrong password does', async () => {
+  const broker = await openBroker()
+  broker.ensureVhost('/')
+  const authenticator = brokerAuthenticator(broker)
+  const login = (name: string, password: string) => authenticator.login(name, password)
+  const define = (name: string, stored: boolean) =>
+    defineUser(broker, { name, password: 'secret', vhosts: ['/'], stored })
+  await define('quick', false)
+  assert.equal(login('quick', 'wrong'), undefined)
+  assert.equal(login('nobody', 'wrong'), undefined)
+  await define('slow', true)
+  for (const name of ['slow', 'nobody']) {
+    const answer = login(name, 'wrong')
+    assert.ok(answer instanceof Promise)
+    assert.equal(await answer, undefined)
+    assert.equal(login(name, ''), undefined)
+  }
+  await broker.close()
 })
