@@ -82,7 +82,7 @@ describe('a dead letter', () => {
       deaths.map((death) => death['queue']),
       ['q'],
     )
-    assert.equal(headers?.['x-first-death-queue'], 'q')
+    assert.equal(headers?.['x-last-death-queue'], 'q')
   })
 
   test('leaves its history out where there is no room for one', () => {
