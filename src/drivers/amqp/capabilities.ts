@@ -1,9 +1,11 @@
 /** What RabbitMQ can do, by itself or with what this driver makes of it. */
 import type { Capabilities } from '../../client/driver.ts'
-import { maximumDelayMs } from './delay-levels.ts'
+import type { Delays } from './delays.ts'
 import type { QueueType } from './queue-arguments.ts'
 
 export interface Server {
+  /** It is Millrace's own broker, which says that it is a RabbitMQ and, beside it, who it really is. */
+  readonly isMillrace: boolean
   readonly product: string
   readonly version: string
   /** Queues of this type have all that is needed of them. */
@@ -19,16 +21,21 @@ export function serverOf(properties: Readonly<Record<string, unknown>>, asked: Q
   const version = text(properties['version'])
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const has = major > quorumFrom[0] || (major === quorumFrom[0] && minor >= quorumFrom[1])
-  return { product, version, queueType: asked === 'quorum' && has ? 'quorum' : 'classic' }
+  const isMillrace = typeof properties['millrace'] === 'string'
+  return { isMillrace, product, version, queueType: asked === 'quorum' && has ? 'quorum' : 'classic' }
 }
 
-export function rabbitMqCapabilities(server: Server, maximumBodyBytes: number): Capabilities {
+export function capabilitiesOf(server: Server, delays: Delays, maximumBodyBytes: number): Capabilities {
   const native = { level: 'native' } as const
   const emulated = { level: 'emulated' } as const
   const none = { level: 'none' } as const
   return {
     durable: true,
-    delay: { ...emulated, maximumMs: maximumDelayMs, resolutionMs: 1_000 },
+    delay: {
+      ...(delays.native ? native : emulated),
+      maximumMs: delays.maximumMs,
+      resolutionMs: delays.native ? 1 : 1_000,
+    },
     cancelDelayed: none,
     retry: emulated,
     release: emulated,
@@ -38,7 +45,7 @@ export function rabbitMqCapabilities(server: Server, maximumBodyBytes: number): 
     expiry: native,
     maxLength: native,
     singleActiveConsumer: native,
-    exclusiveConsumer: server.queueType === 'classic' ? native : none,
+    exclusiveConsumer: hasExclusiveConsumers(server) ? native : none,
     pause: none,
     browse: none,
     statistics: none,
@@ -50,6 +57,11 @@ export function rabbitMqCapabilities(server: Server, maximumBodyBytes: number): 
     leaseMs: 0,
     maximumBodyBytes,
   }
+}
+
+/** Quorum queues of RabbitMQ let a second consumer in beside an exclusive one. */
+export function hasExclusiveConsumers(server: Server): boolean {
+  return server.isMillrace || server.queueType === 'classic'
 }
 
 function text(value: unknown): string {

@@ -22,14 +22,13 @@
  * the lost and is in nobody's way. Quorum queues dead-letter at least once: a server killed between two levels repeats
  * a message and loses none.
  */
-import type { RpcChannel } from './rpc.ts'
-import { levelCount, levelMs, levelName, levelsOf } from './delay-levels.ts'
-import { delayPrefix } from './envelope.ts'
+import { levelMs, levelName, levelsOf, maximumDelayMs } from './delay-levels.ts'
+import { delayPrefix, delayQueuePrefix } from './envelope.ts'
 import type { WireTable } from './field-values.ts'
-import { ValidationError } from '../../model/errors.ts'
-import { maximumDelayMs } from './delay-levels.ts'
+import { FreshBindings } from './delays.ts'
+import type { Caller, Delays, Destination } from './delays.ts'
 
-const prefix = 'millrace.delay'
+const prefix = delayQueuePrefix
 const outExchange = `${prefix}.out`
 const queuesExchange = `${prefix}.queues`
 const exchangesExchange = `${prefix}.exchanges`
@@ -38,27 +37,16 @@ const lost = `${prefix}.lost`
 const exchangeHeader = `${delayPrefix}-exchange`
 /** Messages whose queue is gone are kept for a look, so many at most. */
 const maximumLost = 10_000
-/**
- * A binding is made again after so long: somebody else may have deleted its queue and declared it anew, and what is
- * held back for it would get lost.
- */
-const bindingMs = 1_000
-
-/** Where a delayed message is to go. */
-export type Destination =
-  { readonly type: 'queue'; readonly name: string } | { readonly type: 'exchange'; readonly name: string }
-
-/** Whoever makes calls on the server. */
-export type Caller = Pick<RpcChannel, 'run'>
-
-export class DelayTopology {
+export class DelayTopology implements Delays {
+  readonly native = false
+  readonly maximumMs = maximumDelayMs
   readonly #caller: Caller
   readonly #queueType: 'quorum' | 'classic'
   #ways: Promise<void> | undefined
   /** Exchanges of levels below this one are there. */
   #exchanges = 0
   readonly #queues = new Map<number, Promise<void>>()
-  readonly #bound = new Map<string, { untilMs: number; done: Promise<void> }>()
+  readonly #bound = new FreshBindings()
   #declaring: Promise<void> = Promise.resolve()
 
   constructor(caller: Caller, queueType: 'quorum' | 'classic') {
@@ -66,16 +54,12 @@ export class DelayTopology {
     this.#queueType = queueType
   }
 
-  /**
-   * Sees to the way of a message and says where it begins and what it must carry.
-   * @throws ValidationError INVALID_ARGUMENT; MillraceError NOT_FOUND where the destination is not there
-   */
   async prepare(
     delayMs: number,
     destination: Destination,
   ): Promise<{ exchange: string; headers: WireTable }> {
     const levels = levelsOf(delayMs)
-    await this.#bind(destination)
+    await this.#bound.ensure(destination, () => this.#bind(destination))
     await this.#ensure(levels)
     const headers: WireTable = {}
     for (const level of levels) headers[`${delayPrefix}-${levelName(level)}`] = true
@@ -83,13 +67,10 @@ export class DelayTopology {
     return { exchange: levelExchange(levels[0] as number), headers }
   }
 
-  /** The queue or exchange was deleted, and its binding with it. */
   forget(name: string): void {
-    this.#bound.delete(`queue ${name}`)
-    this.#bound.delete(`exchange ${name}`)
+    this.#bound.forget(name)
   }
 
-  /** Another connection, perhaps another server: nothing is known to be there. */
   reset(): void {
     this.#ways = undefined
     this.#exchanges = 0
@@ -97,18 +78,8 @@ export class DelayTopology {
     this.#bound.clear()
   }
 
-  async #bind(destination: Destination): Promise<void> {
-    const key = `${destination.type} ${destination.name}`
-    const nowMs = performance.now()
-    const known = this.#bound.get(key)
-    if (known !== undefined && known.untilMs > nowMs) return known.done
-    const done = this.#declareWays().then(() => this.#bindNow(destination))
-    this.#bound.set(key, { untilMs: nowMs + bindingMs, done })
-    done.catch(() => this.#bound.delete(key))
-    return done
-  }
-
-  async #bindNow({ type, name }: Destination): Promise<void> {
+  async #bind({ type, name }: Destination): Promise<void> {
+    await this.#declareWays()
     await this.#caller.run(`hold messages back for ${name}`, async (channel) => {
       if (type === 'queue') await channel.bindQueue(name, queuesExchange, name)
       else
@@ -186,20 +157,6 @@ export class DelayTopology {
   }
 }
 
-/** @throws ValidationError INVALID_ARGUMENT */
-export function assertDelay(delayMs: number): void {
-  if (delayMs >= 0 && delayMs <= maximumDelayMs) return
-  throw new ValidationError(
-    'INVALID_ARGUMENT',
-    `delayMs must be from 0 to ${maximumDelayMs} (3,106 days), not ${delayMs}`,
-  )
-}
-
-/** The names that this makes on the server begin with it; nobody's queue may. */
-export function isDelayName(name: string): boolean {
-  return name.startsWith(`${prefix}.`)
-}
-
 function levelExchange(level: number): string {
   return `${prefix}.${levelName(level)}`
 }
@@ -208,5 +165,3 @@ function levelExchange(level: number): string {
 function nextExchange(level: number): string {
   return level === 0 ? outExchange : levelExchange(level - 1)
 }
-
-export { levelCount }

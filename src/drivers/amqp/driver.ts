@@ -24,12 +24,14 @@ import type {
 import { untilAborted } from '../in-process-abort.ts'
 import { dial, loadAmqplib, serverProperties } from './amqplib.ts'
 import type { Connection } from './amqplib.ts'
-import { rabbitMqCapabilities, serverOf } from './capabilities.ts'
+import { capabilitiesOf, hasExclusiveConsumers, serverOf } from './capabilities.ts'
 import type { Server } from './capabilities.ts'
 import { DelayTopology } from './delay-topology.ts'
+import type { Delays } from './delays.ts'
 import { dialFailure } from './failure.ts'
 import { Link } from './link.ts'
 import { moveMessages } from './move.ts'
+import { NativeDelays } from './native-delays.ts'
 import { Outbound } from './outbound.ts'
 import { Publisher } from './publisher.ts'
 import { Rpc, RpcChannel } from './rpc.ts'
@@ -42,7 +44,7 @@ import type { AmqpSettings } from './url.ts'
 interface Parts {
   readonly server: Server
   readonly topology: DeclaredTopology
-  readonly delays: DelayTopology
+  readonly delays: Delays
   readonly outbound: Outbound
   readonly subscriptions: Subscriptions
 }
@@ -111,7 +113,7 @@ export class AmqpDriver implements Driver {
     sink: (delivery: Delivery) => void,
   ): Promise<Consumer> {
     const { server, subscriptions } = this.#assertOpen()
-    if (options.exclusive === true && server.queueType === 'quorum') {
+    if (options.exclusive === true && !hasExclusiveConsumers(server)) {
       throw unsupported(
         'exclusive consumers',
         'quorum queues have none; declare the queue with singleActiveConsumer, or connect with ?queues=classic',
@@ -186,13 +188,16 @@ export class AmqpDriver implements Driver {
     const connection = await this.#link.open()
     if (this.#closed !== undefined) throw closed()
     this.#parts = this.#assemble(serverOf(serverProperties(connection), this.#settings.queues))
-    return rabbitMqCapabilities(this.#parts.server, this.#settings.maximumBodyBytes)
+    const { server, delays } = this.#parts
+    return capabilitiesOf(server, delays, this.#settings.maximumBodyBytes)
   }
 
   #assemble(server: Server): Parts {
     const publisher = this.#publisher
     const topology = new DeclaredTopology(server.queueType)
-    const delays = new DelayTopology(this.#rpc, server.queueType)
+    const delays = server.isMillrace
+      ? new NativeDelays(this.#rpc)
+      : new DelayTopology(this.#rpc, server.queueType)
     const outbound = new Outbound({
       publisher,
       delays,
@@ -203,7 +208,12 @@ export class AmqpDriver implements Driver {
     })
     const subscriptions = new Subscriptions({
       link: this.#link,
-      settlements: settlementsOver({ publisher, outbound, declared: (queue) => topology.queue(queue) }),
+      settlements: settlementsOver({
+        publisher,
+        outbound,
+        delays,
+        declared: (queue) => topology.queue(queue),
+      }),
       isSingle: (queue) => topology.queue(queue)?.singleActiveConsumer === true,
       queueExists: (queue) =>
         this.#rpc.exists(`look for the queue ${queue}`, (channel) => channel.checkQueue(queue)),

@@ -54,8 +54,11 @@ const deathHeaders = [
   'x-last-death-exchange',
 ] as const
 
-/** Of the levels a delayed message passes: no concern of who receives it. */
+/** Headers of the delay that a message has passed: no concern of who receives it. */
 export const delayPrefix = 'millrace-delay'
+
+/** Queues and exchanges that hold messages back are called so, and more. */
+export const delayQueuePrefix = 'millrace.delay'
 
 /**
  * @throws ValidationError MESSAGE_TOO_LARGE, HEADERS_TOO_LARGE, INVALID_NAME, INVALID_ARGUMENT
@@ -184,15 +187,18 @@ export function moved(incoming: Incoming, routingKey: string): Wire {
   return { exchange: '', routingKey, content, fields: { ...fields, headers } }
 }
 
-/** Headers of a message that goes through a delay: with where it was published to, and without its deaths. */
-export function heldBack(wire: Wire): WireTable {
+/**
+ * Headers of a message that goes through a delay: with where it was published to, and without its deaths.
+ * @param native the server holds it back by itself, and takes no death for a circle
+ */
+export function heldBack(wire: Wire, native = false): WireTable {
   const headers: WireTable = {
     [wireHeader.exchange]: wire.exchange,
     [wireHeader.routingKey]: wire.routingKey,
     // One that comes back knows better.
     ...(wire.fields.headers as WireTable | undefined),
   }
-  putDeathsAside(headers)
+  if (!native) putDeathsAside(headers)
   return headers
 }
 
@@ -200,17 +206,54 @@ export function headersOf(incoming: Incoming): WireTable | undefined {
   return incoming.properties.headers
 }
 
-/** The headers as the publisher gave them, with the deaths it had before it was held back. */
+/** The headers as the publisher gave them, with the deaths of queues that are somebody's. */
 export function cleaned(headers: WireTable = {}): WireTable {
   const result: WireTable = {}
-  const wasHeld = Object.keys(headers).some((name) => name.startsWith(delayPrefix))
+  let wasHeld = false
   for (const [name, value] of Object.entries(headers)) {
-    if (name === deliveryCountHeader || name.startsWith(delayPrefix) || name === wireHeader.deaths) continue
-    if (wasHeld && (deathHeaders as readonly string[]).includes(name)) continue
-    result[name] = value
+    if (name.startsWith(delayPrefix)) wasHeld = true
+    else if (name !== deliveryCountHeader && name !== wireHeader.deaths) result[name] = value
   }
-  const deaths = headers[wireHeader.deaths]
-  return typeof deaths === 'object' && deaths !== null ? { ...result, ...deaths } : result
+  if (!wasHeld) return result
+  // Negated by a server that held it back for us.
+  if (typeof result['x-delay'] === 'number' && result['x-delay'] < 0) delete result['x-delay']
+  forgetDeathsOfDelay(result)
+  const before = headers[wireHeader.deaths]
+  return typeof before === 'object' && before !== null ? withDeathsBefore(result, { ...before }) : result
+}
+
+/** The levels of a delay are queues in which a message dies, to live in the next. */
+function forgetDeathsOfDelay(headers: WireTable): void {
+  const deaths = headers['x-death']
+  if (Array.isArray(deaths)) {
+    const others = (deaths as WireTable[]).filter((death) => !isOfDelay(death['queue']))
+    if (others.length > 0) headers['x-death'] = others
+    else delete headers['x-death']
+  }
+  for (const which of ['first', 'last'] as const) {
+    if (!isOfDelay(headers[`x-${which}-death-queue`])) continue
+    for (const what of ['reason', 'queue', 'exchange']) delete headers[`x-${which}-death-${what}`]
+  }
+}
+
+function isOfDelay(queue: unknown): boolean {
+  return typeof queue === 'string' && queue.startsWith(`${delayQueuePrefix}.`)
+}
+
+/** Deaths that were put aside before a delay, behind those that came after it. */
+function withDeathsBefore(headers: WireTable, before: WireTable): WireTable {
+  const listOf = (table: WireTable): unknown[] => {
+    const deaths = table['x-death']
+    return Array.isArray(deaths) ? deaths : []
+  }
+  const firsts = Object.entries(before).filter(([name]) => name.startsWith('x-first-'))
+  const deaths = [...listOf(headers), ...listOf(before)]
+  return {
+    ...before,
+    ...headers,
+    ...Object.fromEntries(firsts),
+    ...(deaths.length > 0 && { 'x-death': deaths }),
+  }
 }
 
 /** The properties of a message that is sent once more. */

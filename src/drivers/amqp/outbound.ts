@@ -5,15 +5,15 @@
  */
 import { MillraceError, UnsupportedError } from '../../model/errors.ts'
 import type { Outgoing, PublishResult } from '../../client/driver.ts'
-import { assertDelay } from './delay-topology.ts'
-import type { DelayTopology, Destination } from './delay-topology.ts'
+import { assertDelay } from './delays.ts'
+import type { Delays, Destination } from './delays.ts'
 import { heldBack, toWire } from './envelope.ts'
 import type { Wire } from './envelope.ts'
 import type { Publisher, Verdict } from './publisher.ts'
 
 export interface OutboundSetup {
   readonly publisher: Publisher
-  readonly delays: DelayTopology
+  readonly delays: Delays
   readonly maximumBodyBytes: number
   /** Whether the server has the exchange. */
   readonly exchangeExists: (name: string) => Promise<boolean>
@@ -113,17 +113,15 @@ export class Outbound {
 
   /** The message as it goes through the levels of its delay. */
   async held(wire: Wire, delayMs: number, destination: Destination): Promise<Wire> {
-    const way = await this.#setup.delays.prepare(delayMs, destination)
-    return {
-      ...wire,
-      exchange: way.exchange,
-      fields: { ...wire.fields, headers: { ...heldBack(wire), ...way.headers } },
-    }
+    const { delays } = this.#setup
+    const way = await delays.prepare(delayMs, destination)
+    const headers = { ...heldBack(wire, delays.native), ...way.headers }
+    return { ...wire, exchange: way.exchange, fields: { ...wire.fields, headers } }
   }
 
   #convert(outgoing: Outgoing, nowMs: number): Prepared {
     try {
-      assertSupported(outgoing)
+      assertSupported(outgoing, this.#setup.delays)
       return { wire: toWire(outgoing, this.#setup.maximumBodyBytes, nowMs) }
     } catch (error) {
       if (error instanceof MillraceError) return rejected(error)
@@ -163,7 +161,7 @@ export class Outbound {
 }
 
 /** @throws UnsupportedError; ValidationError INVALID_ARGUMENT */
-function assertSupported({ delayMs, ttlMs, key, dedupe }: Outgoing): void {
+function assertSupported({ delayMs, ttlMs, key, dedupe }: Outgoing, delays: Delays): void {
   if (dedupe !== undefined) {
     throw unsupported('deduplication', 'let the handler ignore ids it has seen, or use an engine that has it')
   }
@@ -174,8 +172,8 @@ function assertSupported({ delayMs, ttlMs, key, dedupe }: Outgoing): void {
     )
   }
   if (delayMs === undefined || delayMs === 0) return
-  assertDelay(delayMs)
-  if (ttlMs === undefined) return
+  assertDelay(delayMs, delays)
+  if (ttlMs === undefined || delays.native) return
   throw unsupported('a time to live of a delayed message', "give the queue a ttl, or leave the message's out")
 }
 

@@ -2,7 +2,8 @@
 import { MillraceError } from '../../model/errors.ts'
 import type { Outgoing, PublishResult, QueueSpec } from '../../client/driver.ts'
 import { deadLetter } from './dead-letter.ts'
-import { assertDelay } from './delay-topology.ts'
+import { assertDelay } from './delays.ts'
+import type { Delays } from './delays.ts'
 import type { Settlements } from './delivery.ts'
 import { republished, wholeMs } from './envelope.ts'
 import type { Wire } from './envelope.ts'
@@ -13,17 +14,19 @@ import type { Publisher } from './publisher.ts'
 export interface SettlementsSetup {
   readonly publisher: Publisher
   readonly outbound: Outbound
+  readonly delays: Delays
   /** The queue as this connection declared it. */
   readonly declared: (queue: string) => QueueSpec | undefined
 }
 
-export function settlementsOver({ publisher, outbound, declared }: SettlementsSetup): Settlements {
+export function settlementsOver(setup: SettlementsSetup): Settlements {
+  const { publisher, outbound, delays, declared } = setup
   return {
     publish: (out) => publishAll(outbound, out),
     again: async ({ incoming, queue, attempt, delayMs }) => {
-      assertDelay(delayMs)
+      assertDelay(delayMs, delays)
       const held = wholeMs(delayMs, 'delayMs') > 0
-      const plain = republished(incoming, { attempt, routingKey: queue, held })
+      const plain = republished(incoming, { attempt, routingKey: queue, held: held && !delays.native })
       const wire = held ? await heldBack(outbound, plain, delayMs, queue) : plain
       return wire !== undefined && (await stored(publisher, wire))
     },

@@ -12,7 +12,7 @@ import { bindingName, checkTopology, exchangeOptions, queueOptions } from './que
 import type { QueueType } from './queue-arguments.ts'
 import { stillHeld } from './failure.ts'
 import { found } from './rpc.ts'
-import type { Caller } from './delay-topology.ts'
+import type { Caller } from './delays.ts'
 
 /** Half a minute of waits; then it is somebody else's for good. */
 const maximumLockedTries = 8

@@ -148,6 +148,29 @@ test('deaths are put aside on a delay, and the deaths of the delay are nobody’
   assert.deepEqual(back.properties.headers, deaths)
 })
 
+test('a death after a delay is told, before those that came before the delay', () => {
+  const before = { 'x-death': [{ queue: 'old', reason: 'rejected' }], 'x-first-death-queue': 'old' }
+  const first = delivered(toWire(outgoing(), 100, nowMs), { headers: before })
+  const held = republished(first, { attempt: 2, routingKey: 'q', held: true })
+  const died = {
+    'millrace-delay-4s': true,
+    'x-death': [
+      { queue: 'q', reason: 'expired' },
+      { queue: 'millrace.delay.4s', reason: 'expired' },
+    ],
+    'x-first-death-queue': 'millrace.delay.4s',
+    'x-last-death-queue': 'q',
+  }
+  assert.deepEqual(new ReceivedMessage(delivered(held, { headers: died })).properties.headers, {
+    'x-death': [
+      { queue: 'q', reason: 'expired' },
+      { queue: 'old', reason: 'rejected' },
+    ],
+    'x-first-death-queue': 'old',
+    'x-last-death-queue': 'q',
+  })
+})
+
 test('what is held back says where it was published to', () => {
   const wire = toWire(outgoing({ exchange: 'x', routingKey: 'k' }), 100, nowMs)
   assert.deepEqual(heldBack(wire), { 'x-millrace-exchange': 'x', 'x-millrace-routing-key': 'k' })
