@@ -168,7 +168,8 @@ function deathHeaders(
     'x-last-death-queue': queue.name,
     'x-last-death-exchange': message.exchange,
   }
-  if (!Object.hasOwn(headers, 'x-first-death-reason')) {
+  // Of a message that comes with deaths already, this is not the first.
+  if (!Object.hasOwn(headers, 'x-first-death-reason') && !Object.hasOwn(headers, 'x-death')) {
     result['x-first-death-reason'] = death.reason
     result['x-first-death-queue'] = queue.name
     result['x-first-death-exchange'] = message.exchange

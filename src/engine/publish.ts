@@ -213,7 +213,7 @@ function publishTo(
 ): PublishOutcome {
   const entering = enteringOf(message, extras, nowMs)
   const taking: Queue[] = []
-  let refused = 0
+  const refusing: Queue[] = []
   let duplicateOf: string | undefined
   for (const queue of targets) {
     expireUnclaimed(kernel, queue, nowMs)
@@ -223,8 +223,7 @@ function publishTo(
       queue.counters.duplicates += 1
       kernel.counters.duplicates += 1
     } else if (extras.delayMs === 0 && refuses(queue, entering.bodyBytes)) {
-      refused += 1
-      refuse(kernel, queue, entering)
+      refusing.push(queue)
     } else {
       taking.push(queue)
       queue.counters.published += 1
@@ -234,7 +233,9 @@ function publishTo(
     enterQueues(kernel, taking, entering)
     if (extras.dedupe !== undefined) rememberKeys(kernel, taking, message, extras.dedupe, nowMs)
   }
-  if (refused > 0) {
+  // Behind the message itself, where its dead letter goes to one of the queues that took it.
+  for (const queue of refusing) refuse(kernel, queue, entering)
+  if (refusing.length > 0) {
     return taking.length === 0 ? rejected : { type: 'rejected', queues: taking.length, messageId: '' }
   }
   if (taking.length === 0) return { type: 'duplicate', queues: 0, messageId: duplicateOf ?? '' }

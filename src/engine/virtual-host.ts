@@ -165,7 +165,9 @@ export class VirtualHost {
     const before = routes.size
     this.#match(exchange, message, keys, routes)
     if (routes.size > before || exchange.alternate === undefined) return
-    if (before > 1 && this.#matchesAnything(exchange, message, keys)) return
+    // What matched may have been in the route before: the exchange itself, where it is bound to itself.
+    const mayHold = before > 1 || exchange.sources.has(exchange)
+    if (mayHold && this.#matchesAnything(exchange, message, keys)) return
     const alternate = this.exchanges.get(exchange.alternate)
     // The default exchange has no bindings of its own to find queues by; RabbitMQ drops the message there.
     if (alternate !== undefined && !alternate.isDefault) routes.add(alternate)

@@ -76,7 +76,7 @@ describe('a dead letter', () => {
 
   test('leaves the older ones out where there is room for one', () => {
     const { letterOf } = setUp()
-    const { headers } = letterOf(filling(220, { 'x-death': [older] }))
+    const { headers } = letterOf(filling(160, { 'x-death': [older] }))
     const deaths = headers?.['x-death'] as FieldTable[]
     assert.deepEqual(
       deaths.map((death) => death['queue']),

@@ -78,6 +78,16 @@ export const knownDifferences: readonly KnownDifference[] = [
       ) && hasDeadLetters(sequence),
   },
   {
+    name: "deaths of a client's own making",
+    reason:
+      'In an x-death that a publisher sent, RabbitMQ keeps what is no history of deaths; Millrace makes one of it',
+    explains: ({ sequence }) =>
+      hasDeadLetters(sequence) &&
+      sequence.steps.some(
+        (step) => step.type === 'publish' && step.properties.headers?.['x-death'] !== undefined,
+      ),
+  },
+  {
     name: 'order between queues',
     reason:
       'Of a message for several queues nobody promises whose consumer on one channel is handed it first',
@@ -93,6 +103,17 @@ export const knownDifferences: readonly KnownDifference[] = [
     explains: ({ sequence, at }) =>
       hasDeadLetters(sequence) &&
       sequence.steps.slice(0, at + 1).some((step) => step.type === 'publish' && (step.copies ?? 1) > 1),
+  },
+  {
+    name: 'channels of a connection that ends',
+    reason:
+      'RabbitMQ ends them one by one; what the first gives back the next may be handed, and lose without acknowledgement',
+    explains: ({ sequence, step, expected }) =>
+      sequence.steps.some(
+        (other) =>
+          other.type === 'method' && other.method.type === 'basic.consume' && other.method.noAck === true,
+      ) &&
+      (step?.type === 'abort' || /"type":"connection.close|"socket closed"/.test(textOf(expected))),
   },
   {
     name: 'end of an exclusive queue',
