@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { conformance, numberText } from '../../src/conformance/index.ts'
 import type { EngineUnderTest, LineResult } from '../../src/conformance/index.ts'
-import { capabilitiesDocument, documentPath, failures } from './capabilities-doc.ts'
+import { capabilitiesDocument, documentPath, failures, patience } from './capabilities-doc.ts'
 import { engines } from './engines.ts'
 import { stopMillrace } from './millrace-engine.ts'
 import { stopRabbitMq } from './rabbitmq-engine.ts'
@@ -29,6 +29,7 @@ async function run(engine: EngineUnderTest): Promise<readonly LineResult[]> {
   const tests: (() => Promise<void>)[] = []
   const results = conformance({
     engine,
+    ...patience,
     runner: { test: (_name, test) => tests.push(test) },
     onResult: ({ number, outcome }) => {
       process.stderr.write(`\r${engine.name}: ${numberText(number)} ${outcome.type}          `)

@@ -18,7 +18,11 @@ let worlds = 0
 
 export const rabbitMqEngine: EngineUnderTest = {
   name: 'amqp: on RabbitMQ',
-  create: async () => new RabbitMqHarness(await (shared ??= RabbitMq.start())),
+  create: async () => {
+    const server = await (shared ??= RabbitMq.start())
+    await server.boot()
+    return new RabbitMqHarness(server)
+  },
 }
 
 /** Ends the server of the run. */

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { conformance, missing } from '../../src/conformance/index.ts'
 import type { EngineUnderTest } from '../../src/conformance/index.ts'
-import { documentedSigns, failures, foundSigns } from './capabilities-doc.ts'
+import { documentedSigns, failures, foundSigns, patience } from './capabilities-doc.ts'
 
 export function testEngine(engine: EngineUnderTest): void {
-  const results = conformance({ runner: { test, describe }, engine })
+  const results = conformance({ runner: { test, describe }, engine, ...patience })
   test('every rule is accounted for', () => {
     assert.deepEqual(missing(results), [])
   })

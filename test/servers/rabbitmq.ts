@@ -53,6 +53,8 @@ export class RabbitMq {
   readonly #epmd: ChildProcess
   readonly #control: ErlangControl
   #server: ChildProcess | undefined
+  /** Starts and stops, one after the other: a test that ran out of time may have left one under way. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   private constructor(setting: { scripts: string; folder: string; ports: Ports; node: string }) {
     this.#scripts = setting.scripts
@@ -111,8 +113,12 @@ export class RabbitMq {
     return `amqp://guest:guest@127.0.0.1:${port}/${encodeURIComponent(vhost)}`
   }
 
-  /** Starts the stopped or killed server again, on its data. */
-  async boot(): Promise<void> {
+  /** Starts the stopped or killed server again, on its data; does nothing where it is up. */
+  boot(): Promise<void> {
+    return this.#afterwards(() => this.#boot())
+  }
+
+  async #boot(): Promise<void> {
     if (this.#server !== undefined) return
     const log = createWriteStream(join(this.#folder, 'server.log'), { flags: 'a' })
     const server = spawn(join(this.#scripts, 'rabbitmq-server'), {
@@ -129,13 +135,13 @@ export class RabbitMq {
   }
 
   /** SIGTERM: it hangs up on everybody, writes what it has, and ends. */
-  async stop(): Promise<void> {
-    await this.#end('SIGTERM')
+  stop(): Promise<void> {
+    return this.#afterwards(() => this.#end('SIGTERM'))
   }
 
   /** SIGKILL. */
-  async kill(): Promise<void> {
-    await this.#end('SIGKILL')
+  kill(): Promise<void> {
+    return this.#afterwards(() => this.#end('SIGKILL'))
   }
 
   /** Stops and starts. */
@@ -217,6 +223,12 @@ export class RabbitMq {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #afterwards(change: () => Promise<void>): Promise<void> {
+    const changed = this.#turn.then(change)
+    this.#turn = changed.catch(() => undefined)
+    return changed
   }
 
   async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
