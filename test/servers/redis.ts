@@ -1,0 +1,218 @@
+/**
+ * A real Redis of the test's own: its port and folder clash with nobody's, and it ends with the test, or with its process.
+ * One starts in some 20 ms; a file that has many tests shares one all the same, and gives each test a key prefix.
+ *
+ * ```ts
+ * const { skip } = await findRedis()
+ * test('…', { skip }, async () => {
+ *   await using server = await RedisServer.start({ sync: 'always' })
+ *   server.url()
+ * })
+ * ```
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, constants, createWriteStream } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createClient } from 'redis'
+import { findProgram } from './debian.ts'
+import { freePort } from './free-port.ts'
+
+export interface RedisOptions {
+  /** When the append-only file is synced: at each write, every second, or there is none (default). */
+  readonly sync?: 'always' | 'everysec' | 'none'
+  /** More settings, as on the command line: `{ maxmemory: '10mb' }`. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Another program that is a Redis, such as `valkey-server` (default `redis-server`). */
+  readonly program?: string
+  /** A port to listen on (default a free one). */
+  readonly port?: number
+}
+
+const startTimeoutMs = 20_000
+
+/** Is there a Redis on this machine, or may one be brought? */
+export async function findRedis(): Promise<{ skip: false | string }> {
+  const { skip } = await findProgram({
+    name: 'Redis',
+    packages: ['redis-server'],
+    isThere: () => onPath('redis-server'),
+  })
+  return { skip }
+}
+
+export class RedisServer {
+  readonly port: number
+  readonly #folder: string
+  readonly #options: RedisOptions
+  #server: ChildProcess | undefined
+  /** Ends the server when this process is gone, however it went. */
+  #watchdog: ChildProcess | undefined
+
+  private constructor(options: RedisOptions, folder: string, port: number) {
+    this.#options = options
+    this.#folder = folder
+    this.port = port
+  }
+
+  /** Starts one; ready for connections when it resolves. */
+  static async start(options: RedisOptions = {}): Promise<RedisServer> {
+    const { skip } = await findRedis()
+    if (skip !== false) throw new Error(skip)
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
+    const server = new RedisServer(options, folder, options.port ?? (await freePort()))
+    try {
+      await server.boot()
+    } catch (error) {
+      await server.close()
+      throw error
+    }
+    return server
+  }
+
+  get folder(): string {
+    return this.#folder
+  }
+
+  get pid(): number {
+    return this.#server?.pid ?? 0
+  }
+
+  url(port = this.port): string {
+    return `redis://127.0.0.1:${port}`
+  }
+
+  /** Starts the stopped or killed server again, on its data. */
+  async boot(): Promise<void> {
+    if (this.#server !== undefined) return
+    const server = spawn(this.#options.program ?? 'redis-server', this.#words(), {
+      cwd: this.#folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const log = createWriteStream(join(this.#folder, 'server.log'), { flags: 'a' })
+    server.stdout.pipe(log)
+    server.stderr.pipe(log)
+    this.#server = server
+    this.#watchdog = spawn('sh', ['-c', `cat > /dev/null; kill -9 ${server.pid}`], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
+    await this.#awaitReady(server)
+  }
+
+  /** SIGTERM: it writes what it has, and ends. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM')
+  }
+
+  /** SIGKILL. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  async restart(): Promise<void> {
+    await this.stop()
+    await this.boot()
+  }
+
+  /** SIGSTOP: it holds its connections and answers nobody, until `thaw`. */
+  freeze(): void {
+    this.#server?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#server?.kill('SIGCONT')
+  }
+
+  /** One command by a connection of its own; its reply. */
+  async command(...words: readonly string[]): Promise<unknown> {
+    const client = createClient({ url: this.url(), socket: { reconnectStrategy: false } })
+    client.on('error', () => undefined)
+    await client.connect()
+    try {
+      return (await client.sendCommand([...words])) as unknown
+    } finally {
+      client.destroy()
+    }
+  }
+
+  /** A figure of INFO: `used_memory`. */
+  async info(name: string): Promise<string> {
+    const text = String(await this.command('INFO'))
+    return new RegExp(`^${name}:(.*)$`, 'm').exec(text)?.[1]?.trim() ?? ''
+  }
+
+  /** Ends the server, whatever its state, and removes its folder. */
+  async close(): Promise<void> {
+    await this.#end('SIGKILL')
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #words(): string[] {
+    const { sync = 'none', settings } = this.#options
+    const all = {
+      port: String(this.port),
+      bind: '127.0.0.1',
+      dir: this.#folder,
+      save: '',
+      appendonly: sync === 'none' ? 'no' : 'yes',
+      ...(sync !== 'none' && { appendfsync: sync }),
+      ...settings,
+    }
+    return Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])
+  }
+
+  async #awaitReady(server: ChildProcess): Promise<void> {
+    const startMs = performance.now()
+    for (;;) {
+      if (await this.#answers()) return
+      if (server.exitCode !== null || performance.now() - startMs > startTimeoutMs) {
+        const log = await readFile(join(this.#folder, 'server.log'), 'utf8').catch(() => '')
+        throw new Error(`Redis did not start:\n${log.slice(-2_000)}`)
+      }
+      await delay(5)
+    }
+  }
+
+  /** It answers anything at all but that it is still reading its data. */
+  async #answers(): Promise<boolean> {
+    try {
+      await this.command('PING')
+      return true
+    } catch (error) {
+      const said = error instanceof Error ? error.message : ''
+      return said.startsWith('NOAUTH') || said.startsWith('NOPERM')
+    }
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    this.#watchdog?.kill('SIGKILL')
+    this.#watchdog = undefined
+    if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) return
+    const gone = once(server, 'exit')
+    server.kill(signal)
+    if (signal === 'SIGTERM') server.kill('SIGCONT')
+    await gone
+  }
+}
+
+function onPath(program: string): string | undefined {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    try {
+      accessSync(join(folder, program), constants.X_OK)
+      return join(folder, program)
+    } catch {
+      // Not here.
+    }
+  }
+  return undefined
+}
