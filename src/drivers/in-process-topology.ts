@@ -36,7 +36,7 @@ function check(apply: { session: Session; vhost: VirtualHost; nowMs: number; top
     const declaration = exchangeDeclaration(exchange)
     if (vhost.exchanges.has(exchange.name)) session.declareExchange(declaration)
     else
-      read(() =>
+      readArguments(() =>
         parseExchangeArguments(declaration.arguments, `exchange '${exchange.name}'`, declaration.kind),
       )
   }
@@ -44,7 +44,7 @@ function check(apply: { session: Session; vhost: VirtualHost; nowMs: number; top
     assertQueueName(queue.name)
     const declaration = queueDeclaration(queue)
     if (vhost.queues.has(queue.name)) session.declareQueue(declaration, nowMs)
-    else read(() => parseQueueArguments(declaration.arguments, `queue '${queue.name}'`))
+    else readArguments(() => parseQueueArguments(declaration.arguments, `queue '${queue.name}'`))
   }
   for (const binding of topology.bindings ?? []) {
     assertRoutingKey(binding.routingKey)
@@ -53,7 +53,7 @@ function check(apply: { session: Session; vhost: VirtualHost; nowMs: number; top
 }
 
 /** What AMQP calls a failed precondition is, for who calls us, a wrong argument. */
-function read(parse: () => unknown): void {
+export function readArguments(parse: () => unknown): void {
   try {
     parse()
   } catch (error) {
@@ -91,7 +91,8 @@ function queueDeclaration(spec: QueueSpec) {
   }
 }
 
-function queueArguments(spec: QueueSpec): FieldTable {
+/** As AMQP has them. */
+export function queueArguments(spec: QueueSpec): FieldTable {
   return {
     ...(spec.expiresMs !== undefined && { 'x-expires': spec.expiresMs }),
     ...(spec.messageTtlMs !== undefined && { 'x-message-ttl': spec.messageTtlMs }),

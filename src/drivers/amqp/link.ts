@@ -7,8 +7,8 @@ import { ClosedError, MillraceError } from '../../model/errors.ts'
 import { destroySocket } from './amqplib.ts'
 import type { Connection } from './amqplib.ts'
 import { isRefusal } from './failure.ts'
-import { firstLinkState, nextLinkState, reconnectDelayMs } from './link-state.ts'
-import type { LinkEvent, LinkState } from './link-state.ts'
+import { firstLinkState, nextLinkState, reconnectDelayMs } from '../link-state.ts'
+import type { LinkEvent, LinkState } from '../link-state.ts'
 
 export interface LinkHooks {
   /** Connects; rejects with a MillraceError. */

@@ -1,0 +1,382 @@
+/**
+ * One consumer of the port. Everything it has to say goes into one request, `work`: what was settled since the last one, how
+ * much it can take, and that it is alive. One request is under way at a time; what is settled meanwhile goes with the next.
+ *
+ * ```text
+ *  joining ──▶ working ──cancel──▶ resting ──all settled──▶ gone
+ *     ▲           │
+ *     └── lost ───┘   the lease ran out: what it held is lost, and it joins anew under another name
+ * ```
+ *
+ * Nobody polls: a consumer that found too little is told when there is more, and comes by itself when something is due, and
+ * now and then to renew its lease.
+ */
+import { ClosedError, MillraceError } from '../../model/errors.ts'
+import type * as port from '../../client/driver.ts'
+import type { Caller } from './caller.ts'
+import { RedisDelivery } from './delivery.ts'
+import type { Keys } from './keys.ts'
+import type { Argument, Reply } from './node-redis.ts'
+import { assertDelay } from './outbound.ts'
+import { Settling } from './settling.ts'
+
+export interface ConsumerSetup {
+  readonly caller: Caller
+  readonly keys: Keys
+  readonly driver: string
+  readonly queue: string
+  readonly options: port.ConsumeOptions
+  readonly sink: (delivery: port.Delivery) => void
+  readonly leaseMs: number
+  /** A name that no consumer had before. */
+  readonly newName: () => string
+  readonly publish: (out: readonly port.Outgoing[]) => Promise<void>
+  /** Brings what is on its way out of the queue to where it goes. */
+  readonly ferry: () => Promise<void>
+  /** The queue is not there. True where it was lost and is there again; false where somebody deleted it. */
+  readonly onMissing: () => Promise<boolean>
+  /** The name it is woken by has changed. */
+  readonly onNamed: (consumer: Consumer, name: string, before: string | undefined) => void
+  readonly onGone: (consumer: Consumer) => void
+}
+
+/** Deliveries that one request brings at most, so that the server is not kept from others. */
+const maximumClaim = 512
+/** Parts of the lease: how often it is renewed, and how much of it the server renews at least to. */
+const renewals = 3
+const surePart = 0.9
+const longestTimerMs = 2 ** 31 - 1
+
+export class Consumer implements port.Consumer {
+  readonly #setup: ConsumerSetup
+  #name = ''
+  #number = 0
+  #prefetch: number
+  readonly #held = new Set<RedisDelivery>()
+  #settling = new Settling()
+  /** There may be something to take. */
+  #hungry = true
+  #underWay: Promise<void> | undefined
+  #scheduled = false
+  #state: 'joining' | 'working' | 'resting' | 'gone' = 'joining'
+  #timer: NodeJS.Timeout | undefined
+  #lapse: NodeJS.Timeout | undefined
+  /** The lease has run out as far as we can tell. */
+  #lapsed = false
+  #onIdle: (() => void)[] = []
+  #expiresMs = 0
+
+  constructor(setup: ConsumerSetup) {
+    this.#setup = setup
+    this.#prefetch = setup.options.prefetch
+  }
+
+  get queue(): string {
+    return this.#setup.queue
+  }
+
+  /** How long the queue stays when nobody uses it; 0: for ever. */
+  get expiresMs(): number {
+    return this.#expiresMs
+  }
+
+  /** @throws MillraceError NOT_FOUND, ACCESS_REFUSED, RESOURCE_LOCKED */
+  async begin(): Promise<void> {
+    await this.#join()
+    this.#state = 'working'
+    this.#schedule()
+  }
+
+  setPrefetch(prefetch: number): void {
+    this.#prefetch = prefetch
+    this.#hungry = true
+    this.#schedule()
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#state !== 'working' && this.#state !== 'joining') return
+    this.#state = 'resting'
+    // What comes with the request under way is handed back.
+    while (this.#underWay !== undefined) await this.#underWay
+    if (this.#held.size === 0 && this.#settling.size === 0) return this.#leave()
+    await this.#call('rest', [this.#name]).catch(() => undefined)
+    this.#schedule()
+  }
+
+  /** Resolves when nothing is held any more and all is told. */
+  async whenIdle(): Promise<void> {
+    if (this.#isBusy) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
+  }
+
+  /** Hands back what is held. Waits for no more than what is under way. */
+  async close(): Promise<void> {
+    if (this.#state === 'gone') return
+    this.#state = 'resting'
+    while (this.#underWay !== undefined) await this.#underWay
+    if (this.#settling.size > 0) await this.#request().catch(() => undefined)
+    this.#loseAll(new ClosedError('The consumer was closed'))
+    await this.#leave()
+  }
+
+  /** There is something to take. */
+  wake(): void {
+    this.#hungry = true
+    this.#schedule()
+  }
+
+  acknowledge(delivery: RedisDelivery): Promise<boolean> {
+    if (delivery.holder !== this.#name) return Promise.resolve(false)
+    this.#held.delete(delivery)
+    const settled = this.#settling.acknowledge(delivery)
+    this.#schedule()
+    return settled
+  }
+
+  async settle(
+    delivery: RedisDelivery,
+    outcome: port.Outcome,
+    out: readonly port.Outgoing[] | undefined,
+  ): Promise<boolean> {
+    if (outcome.type === 'retry' || outcome.type === 'release') assertDelay(outcome.delayMs ?? 0)
+    if (out !== undefined && out.length > 0) await this.#setup.publish(out)
+    if (delivery.holder !== this.#name) return false
+    this.#held.delete(delivery)
+    const settled =
+      outcome.type === 'ack'
+        ? this.#settling.acknowledge(delivery)
+        : this.#settling.settle(delivery, outcome)
+    this.#schedule()
+    return settled
+  }
+
+  async extend(delivery: RedisDelivery, ms: number): Promise<boolean> {
+    if (delivery.holder !== this.#name) return false
+    const sentAtMs = performance.now()
+    const kept = await this.#call('extend', [this.#name, String(Math.ceil(ms))])
+    if (kept === 1) this.#leaseHolds(sentAtMs, ms)
+    return kept === 1
+  }
+
+  get #isBusy(): boolean {
+    return this.#held.size > 0 || this.#settling.size > 0 || this.#underWay !== undefined
+  }
+
+  /** At the end of the turn, when all that is settled in it is known. */
+  #schedule(): void {
+    if (this.#scheduled || this.#state === 'gone' || this.#state === 'joining') return
+    if (this.#underWay !== undefined) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    if (this.#underWay !== undefined || this.#state === 'gone' || this.#state === 'joining') return
+    const takes = this.#hungry && this.#credit > 0
+    if (!takes && this.#settling.size === 0 && !this.#lapsed) return
+    this.#underWay = this.#request()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#underWay = undefined
+        this.#requested()
+      })
+  }
+
+  #requested(): void {
+    if (this.#state === 'gone') return
+    if (!this.#isBusy) {
+      for (const resolve of this.#onIdle.splice(0)) resolve()
+      if (this.#state === 'resting') {
+        this.#leave().catch(() => undefined)
+        return
+      }
+    }
+    this.#pump()
+  }
+
+  get #credit(): number {
+    if (this.#state !== 'working' || this.#lapsed) return 0
+    return Math.min(maximumClaim, Math.max(0, this.#prefetch - this.#held.size))
+  }
+
+  /** Never rejects but with what ends the consumer. */
+  async #request(): Promise<void> {
+    const settling = this.#settling
+    this.#settling = new Settling()
+    const credit = this.#credit
+    const name = this.#name
+    this.#hungry = false
+    this.#number += 1
+    const sentAtMs = performance.now()
+    let reply: readonly Reply[]
+    try {
+      reply = (await this.#call(
+        'work',
+        [name, String(this.#number), '0', name, String(this.#setup.leaseMs), String(credit), ...settling.words()],
+        true,
+      )) as readonly Reply[]
+    } catch (error) {
+      settling.fail(error as Error)
+      this.#fail(error as Error)
+      return
+    }
+    const verdict = String(reply[0] as Buffer)
+    if (verdict !== 'ok') {
+      settling.refuse()
+      return this.#lostOrMissing(verdict)
+    }
+    this.#leaseHolds(sentAtMs, this.#setup.leaseMs * surePart)
+    const [, acks, others, dueMs, out] = reply
+    if (String(out as Buffer) === '1') {
+      const ferried = this.#setup.ferry().catch(() => undefined)
+      // Who gave it up is told when it is where it goes.
+      if (settling.hasDead) await ferried
+    }
+    settling.answer(String(acks as Buffer), String(others as Buffer))
+    const taken = (reply.length - 5) / 3
+    this.#hungry ||= credit > 0 && taken === credit
+    this.#deliver(name, reply)
+    this.#wait(Number(dueMs))
+    if (this.#lapsed) await this.#beginAnew()
+  }
+
+  #deliver(holder: string, reply: readonly Reply[]): void {
+    for (let index = 5; index < reply.length; index += 3) {
+      const delivery = new RedisDelivery(this, {
+        holder,
+        entry: String(reply[index] as Buffer),
+        attempt: Number(reply[index + 1]) + 1,
+        record: reply[index + 2] as Buffer,
+      })
+      this.#held.add(delivery)
+      if (this.#state === 'working') this.#setup.sink(delivery)
+      else delivery.settle({ type: 'release' }).catch(() => undefined)
+    }
+  }
+
+  /** Comes again when something is due, and in time for the lease. */
+  #wait(dueMs: number): void {
+    clearTimeout(this.#timer)
+    if (this.#state === 'gone') return
+    const renewMs = this.#setup.leaseMs / renewals
+    const ms = dueMs < 0 ? renewMs : Math.min(renewMs, dueMs, longestTimerMs)
+    this.#timer = setTimeout(() => {
+      this.#hungry = true
+      this.#renew()
+    }, ms)
+  }
+
+  /** A request even where there is nothing to settle and no credit. */
+  #renew(): void {
+    if (this.#underWay !== undefined || this.#state === 'gone' || this.#state === 'joining') return
+    this.#underWay = this.#request()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#underWay = undefined
+        this.#requested()
+      })
+  }
+
+  #leaseHolds(sentAtMs: number, ms: number): void {
+    clearTimeout(this.#lapse)
+    this.#lapse = setTimeout(
+      () => {
+        this.#lapsed = true
+        this.#loseAll(
+          new MillraceError('CONNECTION_LOST', `The lease on messages of ${this.queue} was not renewed in time`),
+        )
+        this.#schedule()
+      },
+      Math.min(longestTimerMs, Math.max(0, sentAtMs + ms - performance.now())),
+    )
+  }
+
+  #loseAll(cause: Error): void {
+    for (const delivery of this.#held) delivery.lose(cause)
+    this.#held.clear()
+  }
+
+  async #lostOrMissing(verdict: string): Promise<void> {
+    const why = verdict === 'lost' ? 'The lease ran out' : 'The queue is not there any more'
+    this.#loseAll(new MillraceError('CONNECTION_LOST', `${why}: messages of ${this.queue} are lost to this consumer`))
+    if (this.#state !== 'working') return
+    if (verdict === 'missing' && !(await this.#setup.onMissing())) return this.#end(undefined)
+    await this.#beginAnew()
+  }
+
+  async #beginAnew(): Promise<void> {
+    this.#lapsed = false
+    if (this.#state !== 'working') return
+    try {
+      await this.#join()
+      this.#hungry = true
+    } catch (error) {
+      this.#fail(error as Error)
+    }
+  }
+
+  #fail(error: Error): void {
+    if (error instanceof ClosedError) {
+      this.#loseAll(error)
+      this.#stop()
+      return
+    }
+    // Refused for the time being: the next try is made as the lease asks for it.
+    if (error instanceof MillraceError && error.code === 'ACCESS_REFUSED') return this.#wait(-1)
+    this.#end(error)
+  }
+
+  #end(error: Error | undefined): void {
+    if (this.#state === 'gone') return
+    this.#stop()
+    this.#setup.options.onCancelled?.(error)
+  }
+
+  async #join(): Promise<void> {
+    const before = this.#name === '' ? undefined : this.#name
+    this.#name = this.#setup.newName()
+    this.#number = 0
+    this.#setup.onNamed(this, this.#name, before)
+    const { queue, options, leaseMs, driver } = this.#setup
+    const sentAtMs = performance.now()
+    const exclusive = options.exclusive === true ? '1' : '0'
+    const reply = (await this.#call('join', [this.#name, String(leaseMs), exclusive, driver])) as readonly Reply[]
+    switch (String(reply[0] as Buffer)) {
+      case 'missing':
+        throw new MillraceError('NOT_FOUND', `There is no queue ${queue}; declare it first`)
+      case 'refused':
+        throw new MillraceError(
+          'ACCESS_REFUSED',
+          `The queue ${queue} has an exclusive consumer, or consumers beside whom none can be exclusive`,
+        )
+      case 'locked':
+        throw new MillraceError('RESOURCE_LOCKED', `The queue ${queue} is another connection's alone`)
+      default:
+        this.#expiresMs = Number(reply[1])
+        this.#leaseHolds(sentAtMs, leaseMs * surePart)
+    }
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#state === 'gone') return
+    const name = this.#name
+    this.#stop()
+    const reply = await this.#call('leave', [name]).catch(() => null)
+    if (String(reply as Buffer) === 'deleted') await this.#setup.onMissing()
+  }
+
+  #stop(): void {
+    this.#state = 'gone'
+    clearTimeout(this.#timer)
+    clearTimeout(this.#lapse)
+    for (const resolve of this.#onIdle.splice(0)) resolve()
+    this.#setup.onGone(this)
+  }
+
+  #call(name: string, words: readonly Argument[], numbered = false): Promise<Reply> {
+    const { caller, keys, queue } = this.#setup
+    return caller.call({ name, key: keys.queue(queue), words, numbered, doing: `consume the queue ${queue}` })
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * A message as it is kept in Redis. The server writes the first line, which is all that it needs of a message; the rest is
+ * the publisher's: one line of JSON, and the body as it is.
+ *
+ * ```text
+ * 1763730000000 0 0 5⏎              published at, expires at (0: never), priority, bytes of the key
+ * red-1                             the key, where there is one
+ * {"id":"…","contentType":"…"}⏎     see docs/redis-protocol.md
+ * …                                 the body
+ * ```
+ */
+import { MillraceError, ValidationError } from '../../model/errors.ts'
+import type { FieldTable } from '../../model/field-table.ts'
+import { bodyBytes } from '../../model/message.ts'
+import type { Body } from '../../model/message.ts'
+import type { Properties } from '../../model/properties.ts'
+import type { Outgoing, Received } from '../../client/driver.ts'
+import { tableFromJson, tableToJson } from './tagged-json.ts'
+
+/** In characters, properties and headers together. */
+const maximumEnvelopeLength = 64 * 1_024
+
+const newline = 0x0a
+
+/** The members of the JSON line, all of them optional. */
+export interface Envelope {
+  readonly id?: string
+  readonly exchange?: string
+  /** The routing key, unless it is the queue's name. */
+  readonly routingKey?: string
+  readonly headers?: { readonly [name: string]: unknown }
+  readonly persistent?: boolean
+  readonly [property: string]: unknown
+}
+
+/** Message, exchange and routing key as content. @throws ValidationError HEADERS_TOO_LARGE, INVALID_ARGUMENT */
+export function encodeContent(
+  queue: string,
+  message: { exchange: string; routingKey: string; properties: Properties; body: Body },
+): string | Buffer {
+  const head = encodeEnvelope(queue, message)
+  const { body } = message
+  if (typeof body === 'string') return `${head}\n${body}`
+  return Buffer.concat([Buffer.from(`${head}\n`), bodyBytes(body)])
+}
+
+function encodeEnvelope(
+  queue: string,
+  message: { exchange: string; routingKey: string; properties: Properties },
+): string {
+  const { exchange, routingKey, properties } = message
+  const { messageId, headers, deliveryMode, ...rest } = properties
+  const json = JSON.stringify({
+    ...(messageId !== undefined && { id: messageId }),
+    ...(exchange !== '' && { exchange }),
+    ...(routingKey !== queue && { routingKey }),
+    ...(deliveryMode !== undefined && { persistent: deliveryMode === 2 }),
+    ...rest,
+    ...(headers !== undefined && { headers: tableToJson(headers) }),
+  })
+  if (json.length > maximumEnvelopeLength) {
+    throw new ValidationError(
+      'HEADERS_TOO_LARGE',
+      `The message's headers and properties have ${json.length} characters and the limit is ${maximumEnvelopeLength}; ` +
+        'put them into the body',
+    )
+  }
+  return json
+}
+
+/** What the server takes beside the content; '' where there is nothing. */
+export function encodeOptions(outgoing: Outgoing): string {
+  const { delayMs = 0, ttlMs, key = '', dedupe, properties } = outgoing
+  const priority = properties.priority ?? 0
+  const ttl = ttlMs ?? expirationOf(properties)
+  if (delayMs === 0 && ttl === undefined && key === '' && dedupe === undefined && priority === 0) return ''
+  const dedupeKey = dedupe?.key ?? ''
+  const windowMs = dedupe === undefined ? 0 : Math.max(1, Math.ceil(dedupe.windowMs))
+  const numbers = [
+    priority,
+    ttl === undefined ? '' : Math.ceil(ttl),
+    Math.ceil(delayMs),
+    windowMs,
+    Buffer.byteLength(key),
+    Buffer.byteLength(dedupeKey),
+  ]
+  return `${numbers.join(' ')}\n${key}${dedupeKey}${properties.messageId ?? ''}`
+}
+
+function expirationOf({ expiration }: Properties): number | undefined {
+  return expiration !== undefined && /^\d{1,15}$/.test(expiration) ? Number(expiration) : undefined
+}
+
+/** A record, read as far as somebody asks. */
+export class StoredMessage implements Received {
+  readonly #queue: string
+  readonly #record: Buffer
+  readonly publishedAtMs: number
+  /** Undefined: it never expires. */
+  readonly expiresAtMs: number | undefined
+  readonly priority: number
+  readonly key: string
+  readonly #envelopeFrom: number
+  readonly #bodyFrom: number
+  #envelope: Envelope | undefined
+  #properties: Properties | undefined
+
+  /** @throws MillraceError PROTOCOL_ERROR where it is no record */
+  constructor(queue: string, record: Buffer) {
+    this.#queue = queue
+    this.#record = record
+    const lineEnd = record.indexOf(newline)
+    const [published, expires, priority, keyBytes] = record.toString('latin1', 0, Math.max(0, lineEnd)).split(' ')
+    this.publishedAtMs = Number(published)
+    this.expiresAtMs = expires === '0' ? undefined : Number(expires)
+    this.priority = Number(priority)
+    this.#envelopeFrom = lineEnd + 1 + Number(keyBytes)
+    this.key = keyBytes === '0' ? '' : record.toString('utf8', lineEnd + 1, this.#envelopeFrom)
+    const envelopeEnd = record.indexOf(newline, this.#envelopeFrom)
+    if (lineEnd < 0 || envelopeEnd < 0) throw notARecord(queue)
+    this.#bodyFrom = envelopeEnd + 1
+  }
+
+  /** The publisher's part: envelope and body. */
+  get content(): Buffer {
+    return this.#record.subarray(this.#envelopeFrom)
+  }
+
+  get body(): Buffer {
+    return this.#record.subarray(this.#bodyFrom)
+  }
+
+  get exchange(): string {
+    return this.#read().exchange ?? ''
+  }
+
+  get routingKey(): string {
+    return this.#read().routingKey ?? this.#queue
+  }
+
+  get properties(): Properties {
+    return (this.#properties ??= propertiesOf(this.#read()))
+  }
+
+  #read(): Envelope {
+    return (this.#envelope ??= this.#parse())
+  }
+
+  #parse(): Envelope {
+    const text = this.#record.toString('utf8', this.#envelopeFrom, this.#bodyFrom - 1)
+    try {
+      return JSON.parse(text) as Envelope
+    } catch (error) {
+      throw new MillraceError('PROTOCOL_ERROR', `A message in ${this.#queue} has no envelope that is JSON`, {
+        cause: error,
+      })
+    }
+  }
+}
+
+function propertiesOf(envelope: Envelope): Properties {
+  const { id, exchange: _exchange, routingKey: _routingKey, headers, persistent, ...rest } = envelope
+  return {
+    ...(rest as Properties),
+    ...(id !== undefined && { messageId: id }),
+    ...(persistent !== undefined && { deliveryMode: persistent ? 2 : 1 }),
+    ...(headers !== undefined && { headers: tableFromJson(headers) as FieldTable }),
+  }
+}
+
+function notARecord(queue: string): MillraceError {
+  return new MillraceError('PROTOCOL_ERROR', `The queue ${queue} holds something that is no message`)
+}

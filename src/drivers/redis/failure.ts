@@ -1,0 +1,78 @@
+/** What Redis and its client say of a failure, as Millrace's own errors, and what is to be done about it. */
+import { MillraceError } from '../../model/errors.ts'
+import { ServerError } from './node-redis.ts'
+
+/**
+ * - `again`: the server is not ready yet, or no more the one it was; trying again helps
+ * - `full`: it takes no writes for want of memory, disk or replicas, until an operator or a consumer makes room
+ * - `refused`: it does not let us
+ * - `lost`: the connection, not what was asked for
+ * - `failed`: anything else; trying again does not help
+ */
+export type Remedy = 'again' | 'full' | 'refused' | 'lost' | 'failed'
+
+const remedies: Readonly<Record<string, Remedy>> = {
+  LOADING: 'again',
+  BUSY: 'again',
+  TRYAGAIN: 'again',
+  CLUSTERDOWN: 'again',
+  MASTERDOWN: 'again',
+  OOM: 'full',
+  MISCONF: 'full',
+  NOREPLICAS: 'full',
+  NOPERM: 'refused',
+  NOAUTH: 'refused',
+  WRONGPASS: 'refused',
+  // After a fail-over: who was the master is a replica now; a new connection finds the new one.
+  READONLY: 'lost',
+  UNBLOCKED: 'lost',
+}
+
+export function remedyOf(error: unknown): Remedy {
+  if (error instanceof MillraceError) return error.code === 'ACCESS_REFUSED' ? 'refused' : 'failed'
+  if (!(error instanceof ServerError)) return 'lost'
+  const remedy = remedies[error.kind]
+  if (remedy !== undefined) return remedy
+  return /\b(?:OOM|MISCONF) /.test(error.message) ? 'full' : 'failed'
+}
+
+/** @param doing what failed, for messages: 'declare the queue emails' */
+export function asMillraceError(error: unknown, doing: string): MillraceError {
+  if (error instanceof MillraceError) return error
+  const said = error instanceof Error ? error.message : String(error)
+  switch (remedyOf(error)) {
+    case 'refused':
+      return new MillraceError(
+        'ACCESS_REFUSED',
+        `Redis does not let this user ${doing} (${said}); docs/redis.md says what its ACL must allow`,
+        { cause: error },
+      )
+    case 'full':
+      return new MillraceError('BLOCKED', `Redis takes no writes: ${said}`, { cause: error })
+    case 'lost':
+      return new MillraceError('CONNECTION_LOST', `The connection to Redis was lost (${said})`, { cause: error })
+    default:
+      return new MillraceError('INTERNAL', `Could not ${doing}: ${said}`, { cause: error })
+  }
+}
+
+/** Why no connection was made. */
+export function dialFailure(error: unknown, where: string): MillraceError {
+  if (error instanceof MillraceError) return error
+  const said = error instanceof Error && error.message !== '' ? error.message : String(error)
+  if (/^(?:WRONGPASS|NOAUTH|NOPERM)\b/.test(said)) {
+    return new MillraceError(
+      'ACCESS_REFUSED',
+      `${where} refused the user or its password; check both, and what its ACL allows (${said})`,
+      { cause: error },
+    )
+  }
+  return new MillraceError('UNREACHABLE', `No Redis answers at ${where} (${said}); is it running?`, {
+    cause: error,
+  })
+}
+
+/** The server lets nobody in with these credentials: waiting for it is no use. */
+export function isRefusal(error: Error): boolean {
+  return error instanceof MillraceError && (error.code === 'ACCESS_REFUSED' || error.code === 'NOT_ALLOWED')
+}

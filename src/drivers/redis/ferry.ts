@@ -1,0 +1,173 @@
+/**
+ * Brings messages from one queue to another: dead letters, and what is moved. The two may live on two servers, so each
+ * message is fetched, imported under a name that the target remembers, and struck off; whoever dies in between leaves it
+ * to the next one, and it comes in once. See lua/5-transfer.lua.
+ */
+import { MillraceError } from '../../model/errors.ts'
+import type { Caller } from './caller.ts'
+import { deadProperties, deathsOf } from './dead-letter.ts'
+import { encodeContent, StoredMessage } from './envelope.ts'
+import type { Keys } from './keys.ts'
+import type { Argument, Reply } from './node-redis.ts'
+import type { Routes } from './routes.ts'
+
+/** What a queue says of a message that is to go elsewhere. */
+type Transfer =
+  | { readonly type: 'move'; readonly to: string }
+  | {
+      readonly type: 'dead'
+      readonly reason: 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
+      readonly attempts: number
+      readonly at: number
+      readonly to: { readonly exchange: string; readonly routingKey?: string }
+      readonly account?: string
+      readonly error?: string
+    }
+
+type Fate = 'deadLettered' | 'dropped' | 'moved' | 'back' | ''
+
+const batch = 100
+/** For so long nobody else brings what we fetched. */
+const leaseMs = 10_000
+
+export class Ferry {
+  readonly #caller: Caller
+  readonly #keys: Keys
+  readonly #routes: Routes
+  /** One at a time for each queue. */
+  readonly #underWay = new Map<string, Promise<void>>()
+
+  constructor(setup: { caller: Caller; keys: Keys; routes: Routes }) {
+    this.#caller = setup.caller
+    this.#keys = setup.keys
+    this.#routes = setup.routes
+  }
+
+  /** Brings all that waits in the queue to go elsewhere, by now at least. */
+  run(queue: string): Promise<void> {
+    const before = this.#underWay.get(queue) ?? Promise.resolve()
+    const running = before.catch(() => undefined).then(() => this.#run(queue))
+    this.#underWay.set(queue, running)
+    running
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.#underWay.get(queue) === running) this.#underWay.delete(queue)
+      })
+    return running
+  }
+
+  async #run(queue: string): Promise<void> {
+    for (;;) {
+      const reply = (await this.#call('fetch', queue, [String(batch), String(leaseMs)])) as readonly Reply[]
+      if (String(reply[0] as Buffer) === 'missing' || reply.length <= 2) return
+      const born = String(reply[1] as Buffer)
+      const struck: Argument[] = []
+      for (let index = 2; index < reply.length; index += 3) {
+        const id = String(reply[index] as Buffer)
+        const transfer = JSON.parse(String(reply[index + 1] as Buffer)) as Transfer
+        const message = new StoredMessage(queue, reply[index + 2] as Buffer)
+        struck.push(id, await this.#bring({ queue, name: `${queue}/${born}/${id}`, transfer, message }))
+      }
+      await this.#call('strike', queue, [born, ...struck])
+    }
+  }
+
+  async #bring(one: {
+    queue: string
+    name: string
+    transfer: Transfer
+    message: StoredMessage
+  }): Promise<Fate> {
+    const { queue, name, transfer, message } = one
+    if (transfer.type === 'move') {
+      const result = await this.#import(transfer.to, { name, message, content: moved(message, queue, transfer.to) })
+      return result === 'stored' ? 'moved' : 'back'
+    }
+    const { exchange, routingKey = message.routingKey } = transfer.to
+    const properties = deadProperties(message, {
+      queue,
+      reason: transfer.reason,
+      atMs: transfer.at,
+      attempts: transfer.attempts,
+      account:
+        transfer.account === undefined ? undefined : { reason: transfer.account, error: transfer.error ?? '' },
+    })
+    const letter = { exchange, routingKey, properties, body: message.body }
+    const targets = await this.#targets(letter, queue, transfer.reason)
+    let isStored = false
+    for (const target of targets) {
+      const result = await this.#import(target, { name, message, content: lettered(target, letter, message) })
+      isStored ||= result === 'stored'
+    }
+    if (transfer.reason === 'expired') return ''
+    return isStored ? 'deadLettered' : 'dropped'
+  }
+
+  /** Without those it would reach over and over with nobody having rejected it. */
+  async #targets(
+    letter: { exchange: string; routingKey: string; properties: { headers?: Parameters<typeof deathsOf>[0] } },
+    queue: string,
+    reason: string,
+  ): Promise<readonly string[]> {
+    const { exchange, routingKey } = letter
+    const targets =
+      exchange === ''
+        ? [routingKey]
+        : [...((await this.#routes.current()).route(exchange, routingKey, letter) ?? [])]
+    if (reason === 'rejected') return targets
+    const deaths = deathsOf(letter.properties.headers ?? {})
+    return targets.filter((target) => {
+      const last = deaths.findIndex((death) => death['queue'] === target)
+      if (last < 0) return target !== queue || reason === 'rejected'
+      return !deaths.slice(0, last + 1).every((death) => death['reason'] !== 'rejected')
+    })
+  }
+
+  async #import(
+    target: string,
+    one: { name: string; message: StoredMessage; content: string | Buffer },
+  ): Promise<string> {
+    const { message } = one
+    const options = `${message.priority}  0 0 ${Buffer.byteLength(message.key)} 0\n${message.key}`
+    const reply = await this.#call('import', target, [
+      one.name,
+      options,
+      one.content,
+      String(message.publishedAtMs),
+    ])
+    return String(reply as Buffer)
+  }
+
+  #call(name: string, queue: string, words: readonly Argument[]): Promise<Reply> {
+    return this.#caller.call({
+      name,
+      key: this.#keys.queue(queue),
+      words,
+      patient: name === 'import',
+      doing: `bring messages from or to the queue ${queue}`,
+    })
+  }
+}
+
+/** Addressed as it was: of a message that was sent to its queue, the routing key is the queue's name. */
+function moved(message: StoredMessage, from: string, to: string): string | Buffer {
+  if (message.routingKey !== from || message.exchange !== '') {
+    const { exchange, routingKey, properties, body } = message
+    return encodeContent(to, { exchange, routingKey, properties, body })
+  }
+  return message.content
+}
+
+/** Headers have a limit, and what its publisher put there may leave no room: then the letter does not tell of its death. */
+function lettered(
+  target: string,
+  letter: Parameters<typeof encodeContent>[1],
+  message: StoredMessage,
+): string | Buffer {
+  try {
+    return encodeContent(target, letter)
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error
+    return encodeContent(target, { ...letter, properties: message.properties })
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * The functions on the server: every transition of a queue is one of them, and so one step. Loaded as Redis Functions where
+ * the server has them (7.0), else as one script that is called by its hash. What a server forgets is loaded again.
+ */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { ServerError } from './node-redis.ts'
+import type { Argument, Connection, Reply } from './node-redis.ts'
+
+const parts = ['1-queue', '2-publish', '3-work', '4-manage', '5-transfer', '6-topology']
+/** Of `commands.revision`. */
+const revision = 1
+
+export class Library {
+  readonly #code = parts.map(read).join('\n')
+  #mode: 'functions' | 'scripts' = 'functions'
+  #script: { text: string; hash: string } | undefined
+
+  /** Looks what the server has, and loads what it lacks. @throws ServerError */
+  async prepare(connection: Connection, version: string): Promise<void> {
+    this.#mode = Number(version.split('.')[0]) >= 7 ? 'functions' : 'scripts'
+    await this.#load(connection)
+  }
+
+  async run(
+    connection: Connection,
+    name: string,
+    key: string,
+    words: readonly Argument[],
+  ): Promise<Reply> {
+    try {
+      return await connection.send(key, this.#call(name, key, words))
+    } catch (error) {
+      if (!isForgotten(error)) throw error
+      await this.#load(connection)
+      return connection.send(key, this.#call(name, key, words))
+    }
+  }
+
+  #call(name: string, key: string, words: readonly Argument[]): Argument[] {
+    if (this.#mode === 'functions') return ['FCALL', `millrace_${name}`, '1', key, ...words]
+    return ['EVALSHA', this.#asScript().hash, '1', key, ...words, name]
+  }
+
+  async #load(connection: Connection): Promise<void> {
+    if (this.#mode === 'scripts') {
+      await connection.everywhere(['SCRIPT', 'LOAD', this.#asScript().text])
+      return
+    }
+    const found = await connection.everywhere(['FCALL', 'millrace_revision', '0']).catch((error: unknown) => {
+      if (isForgotten(error)) return [0]
+      throw error
+    })
+    if (found.every((number) => typeof number === 'number' && number >= revision)) return
+    const text = `#!lua name=millrace\n${this.#code}\n${read('7-functions')}`
+    await connection.everywhere(['FUNCTION', 'LOAD', 'REPLACE', text])
+  }
+
+  #asScript(): { text: string; hash: string } {
+    if (this.#script !== undefined) return this.#script
+    const text = `${this.#code}\n${read('7-script')}`
+    return (this.#script = { text, hash: createHash('sha1').update(text).digest('hex') })
+  }
+}
+
+function isForgotten(error: unknown): boolean {
+  if (!(error instanceof ServerError)) return false
+  return error.kind === 'NOSCRIPT' || error.message.startsWith('ERR Function not found')
+}
+
+function read(part: string): string {
+  return readFileSync(new URL(`./lua/${part}.lua`, import.meta.url), 'utf8')
+}

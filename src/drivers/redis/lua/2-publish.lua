@@ -1,0 +1,134 @@
+-- Messages come in.
+
+-- 'priority ttl delay window keyBytes dedupeBytes id', with key and dedupe key in front of the id.
+local function read_options(text)
+  local _, last, priority, ttl, delay, window, key_bytes, dedupe_bytes =
+    string.find(text, '^(%d+) (%d*) (%d+) (%d+) (%d+) (%d+)\n')
+  local key_end = last + tonumber(key_bytes)
+  local dedupe_end = key_end + tonumber(dedupe_bytes)
+  return {
+    priority = tonumber(priority),
+    ttl = tonumber(ttl),
+    delay = tonumber(delay),
+    window = tonumber(window),
+    key = string.sub(text, last + 1, key_end),
+    dedupe = string.sub(text, key_end + 1, dedupe_end),
+    id = string.sub(text, dedupe_end + 1),
+  }
+end
+
+local plain = { priority = 0, delay = 0, window = 0, key = '' }
+
+-- Whether a queue that refuses what is too much refuses this.
+local function is_full(queue, bytes)
+  if queue.overflow == 'drop-head' then return false end
+  if queue.max_length and ready_count(queue) + 1 > queue.max_length then return true end
+  if not queue.max_bytes then return false end
+  return tonumber(call('HGET', queue.base, 'readyBytes') or 0) + bytes > queue.max_bytes
+end
+
+local function record_of(queue, options, content, now)
+  local ttl = options.ttl
+  if queue.ttl and (not ttl or queue.ttl < ttl) then ttl = queue.ttl end
+  local expires = ttl and now + options.delay + ttl or 0
+  return whole(now) .. ' ' .. whole(expires) .. ' ' .. whole(options.priority) .. ' ' .. #options.key .. '\n'
+    .. options.key .. content
+end
+
+-- 's' stored, 'f' full, 'd' and the id of the message that came before it under the same key.
+local function publish_one(queue, options, content, now)
+  local seen
+  if options.window > 0 then
+    seen = queue.base .. ':dedupe:' .. queue.born .. ':' .. options.dedupe
+    local before = call('GET', seen)
+    if before then return 'd' .. before end
+  end
+  local record = record_of(queue, options, content, now)
+  local limited = (queue.max_length or queue.max_bytes) and options.delay == 0
+  local full = limited and is_full(queue, body_bytes(record))
+  if full and queue.overflow ~= 'reject-publish-dlx' then return 'f' end
+  local id = whole(call('HINCRBY', queue.base, 'sequence', 1))
+  call('HSET', queue.base .. ':messages', id, record)
+  if full then
+    count(queue, 'published', 1)
+    bury(queue, id, { reason = 'maxlen' })
+    return 'f'
+  end
+  if seen then call('SET', seen, options.id, 'PX', options.window) end
+  if options.delay > 0 then
+    call('ZADD', queue.base .. ':delayed', whole(now + options.delay), id)
+  else
+    local lane = lane_of(queue, id, record)
+    call('RPUSH', queue.base .. ':ready:' .. lane, id)
+    use_lane(queue, lane)
+    count_bytes(queue, { id }, 1)
+    if limited then drop_overflow(queue) end
+  end
+  return 's'
+end
+
+-- The common case: nothing special about any of the messages, nor about the queue.
+local function publish_plain(queue, args, from, now)
+  local total = (#args - from + 1) / 2
+  local last = call('HINCRBY', queue.base, 'sequence', total)
+  local head = whole(now) .. ' 0 0 0\n'
+  local pairs_of, ids = {}, {}
+  for index = 1, total do
+    local id = whole(last - total + index)
+    ids[index] = id
+    pairs_of[2 * index - 1] = id
+    pairs_of[2 * index] = head .. args[from + 2 * index - 1]
+  end
+  call_many('HSET', queue.base .. ':messages', pairs_of)
+  call_many('RPUSH', queue.base .. ':ready:0', ids)
+  return total
+end
+
+-- client, number, again ('1': asked before, perhaps), then options and content of each message.
+function commands.publish(keys, args)
+  local queue = open_queue(keys[1])
+  if not queue then return { 'missing' } end
+  local client, number = args[1], tonumber(args[2])
+  if args[3] == '1' then
+    local before = answer_before(queue, client, number)
+    if before then return cjson.decode(before) end
+  end
+  local now = now_ms()
+  local is_plain = not (queue.ttl or queue.max_length or queue.max_bytes or queue.priorities > 0)
+  for index = 4, #args, 2 do
+    if args[index] ~= '' then is_plain = false end
+  end
+  local answer = { 'ok' }
+  local stored, soonest = 0, nil
+  if is_plain then
+    stored = publish_plain(queue, args, 4, now)
+  else
+    for index = 4, #args, 2 do
+      local options = args[index] == '' and plain or read_options(args[index])
+      local result = publish_one(queue, options, args[index + 1], now)
+      answer[#answer + 1] = result
+      if result == 's' then stored = stored + 1 end
+    end
+  end
+  count(queue, 'published', stored)
+  remember_answer(queue, client, number, cjson.encode(answer))
+  if call('EXISTS', queue.base .. ':waiting') == 1 then wake(queue, stored) end
+  if queue.dead_letter and not is_plain and call('EXISTS', queue.base .. ':out') == 1 then answer[1] = 'out' end
+  return answer
+end
+
+-- A message from another queue, with its transfer's name: it comes in once, however often it is brought.
+-- transfer, options, content, publishedAt
+function commands.import(keys, args)
+  local queue = open_queue(keys[1])
+  if not queue then return 'missing' end
+  local seen = queue.base .. ':dedupe:' .. queue.born .. ':transfer:' .. args[1]
+  if call('EXISTS', seen) == 1 then return 'stored' end
+  local options = read_options(args[2])
+  local result = publish_one(queue, options, args[3], tonumber(args[4]))
+  if result ~= 's' then return 'full' end
+  call('SET', seen, '1', 'PX', 86400000)
+  count(queue, 'published', 1)
+  wake(queue, 1)
+  return 'stored'
+end

@@ -1,0 +1,184 @@
+/**
+ * Messages on their way into queues: those for one queue are sent together, one call for all that gathered while the calls
+ * before were under way. A call that is repeated after its connection went stores nothing twice.
+ */
+import type { Caller } from './caller.ts'
+import type { Keys } from './keys.ts'
+import type { Argument, Reply } from './node-redis.ts'
+
+/** What became of a message in one queue. */
+export type Outcome =
+  | { readonly type: 'stored' | 'missing' | 'full' }
+  | { readonly type: 'duplicate'; readonly messageId: string }
+  | { readonly type: 'failed'; readonly error: Error }
+
+/** Messages for one queue; `settled` is told once, with an outcome for each. */
+interface Parcel {
+  /** Options and content of each message. */
+  readonly words: Argument[]
+  bytes: number
+  readonly settled: (outcomes: readonly Outcome[]) => void
+}
+
+const stored: Outcome = Object.freeze({ type: 'stored' })
+const missing: Outcome = Object.freeze({ type: 'missing' })
+const full: Outcome = Object.freeze({ type: 'full' })
+
+/** The server remembers the last 64 answers of each client. */
+const maximumCallsUnderWay = 16
+const maximumMessages = 512
+/** The server does nothing else meanwhile. */
+const maximumBytes = 1_024 * 1_024
+
+export class Publisher {
+  readonly #caller: Caller
+  readonly #keys: Keys
+  readonly #driver: string
+  readonly #onOut: (queue: string) => void
+  readonly #lanes = new Map<string, Lane>()
+  #underWay = 0
+  #idle: (() => void)[] = []
+
+  constructor(setup: { caller: Caller; keys: Keys; driver: string; onOut: (queue: string) => void }) {
+    this.#caller = setup.caller
+    this.#keys = setup.keys
+    this.#driver = setup.driver
+    this.#onOut = setup.onOut
+  }
+
+  /** One outcome for each message, in order; never rejects. @param words options and content of each */
+  send(queue: string, words: readonly Argument[]): Promise<readonly Outcome[]> {
+    const parts = partsOf(words)
+    if (parts.length === 1) return this.#send(queue, parts[0] as Argument[])
+    return Promise.all(parts.map((part) => this.#send(queue, part))).then((all) => all.flat())
+  }
+
+  /** Resolves when nothing is under way. */
+  async drain(): Promise<void> {
+    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  #send(queue: string, words: Argument[]): Promise<readonly Outcome[]> {
+    let lane = this.#lanes.get(queue)
+    if (lane === undefined) {
+      lane = { queue, number: 0, underWay: 0, waiting: [] }
+      this.#lanes.set(queue, lane)
+    }
+    const parcels = lane.waiting
+    return new Promise((settled) => {
+      parcels.push({ words, bytes: bytesOf(words), settled })
+      this.#flush(lane)
+    })
+  }
+
+  #flush(lane: Lane): void {
+    while (lane.waiting.length > 0 && lane.underWay < maximumCallsUnderWay) {
+      const parcels = takeTogether(lane.waiting)
+      lane.underWay += 1
+      this.#underWay += 1
+      this.#ship(lane, parcels).finally(() => {
+        lane.underWay -= 1
+        this.#underWay -= 1
+        if (lane.waiting.length > 0) this.#flush(lane)
+        else if (lane.underWay === 0 && lane.number > forgetAfter) this.#lanes.delete(lane.queue)
+        if (this.#underWay === 0) for (const resolve of this.#idle.splice(0)) resolve()
+      })
+    }
+  }
+
+  async #ship(lane: Lane, parcels: readonly Parcel[]): Promise<void> {
+    lane.number += 1
+    const words: Argument[] = [this.#driver, String(lane.number), '0']
+    for (const parcel of parcels) for (const word of parcel.words) words.push(word)
+    let outcomes: readonly Outcome[] | undefined
+    let failure: Outcome | undefined
+    try {
+      const reply = await this.#caller.call({
+        name: 'publish',
+        key: this.#keys.queue(lane.queue),
+        words,
+        numbered: true,
+        patient: true,
+        doing: `publish to ${lane.queue}`,
+      })
+      outcomes = this.#read(lane.queue, reply as readonly Reply[], (words.length - 3) / 2)
+    } catch (error) {
+      failure = { type: 'failed', error: error as Error }
+    }
+    let from = 0
+    for (const parcel of parcels) {
+      const count = parcel.words.length / 2
+      parcel.settled(
+        outcomes === undefined
+          ? new Array<Outcome>(count).fill(failure as Outcome)
+          : outcomes.slice(from, from + count),
+      )
+      from += count
+    }
+  }
+
+  #read(queue: string, reply: readonly Reply[], count: number): readonly Outcome[] {
+    const verdict = String(reply[0] as Buffer)
+    if (verdict === 'missing') return new Array<Outcome>(count).fill(missing)
+    if (verdict === 'out') this.#onOut(queue)
+    if (reply.length === 1) return new Array<Outcome>(count).fill(stored)
+    return reply.slice(1).map((each) => outcomeOf(String(each as Buffer)))
+  }
+}
+
+/** What goes to one queue. */
+interface Lane {
+  readonly queue: string
+  /** Of its last request. */
+  number: number
+  underWay: number
+  readonly waiting: Parcel[]
+}
+
+/** A lane must not be forgotten while the server might confuse its next numbers with the last ones. */
+const forgetAfter = Infinity
+
+function outcomeOf(text: string): Outcome {
+  if (text === 's') return stored
+  if (text === 'f') return full
+  return { type: 'duplicate', messageId: text.slice(1) }
+}
+
+/** Messages that go in one call, as they come. */
+function partsOf(words: readonly Argument[]): Argument[][] {
+  const parts: Argument[][] = []
+  let part: Argument[] = []
+  let bytes = 0
+  for (let index = 0; index < words.length; index += 2) {
+    const length = (words[index + 1] as Argument).length
+    if (part.length >= 2 * maximumMessages || (bytes > 0 && bytes + length > maximumBytes)) {
+      parts.push(part)
+      part = []
+      bytes = 0
+    }
+    part.push(words[index] as Argument, words[index + 1] as Argument)
+    bytes += length
+  }
+  if (part.length > 0) parts.push(part)
+  return parts
+}
+
+function takeTogether(waiting: Parcel[]): Parcel[] {
+  let count = 0
+  let messages = 0
+  let bytes = 0
+  for (const parcel of waiting) {
+    messages += parcel.words.length / 2
+    bytes += parcel.bytes
+    if (count > 0 && (messages > maximumMessages || bytes > maximumBytes)) break
+    count += 1
+  }
+  return waiting.splice(0, count)
+}
+
+/** Of text its characters: near enough, and nothing to count. */
+function bytesOf(words: readonly Argument[]): number {
+  let bytes = 0
+  for (const word of words) bytes += word.length
+  return bytes
+}
