@@ -217,8 +217,8 @@ async function deletedTarget(trial: Trial): Promise<void> {
     bindings: ['deleted', 'kept'].map((destination) => ({ source: 'x', destination, routingKey: '' })),
   })
   await store(driver, to('deleted', 'alone', { delayMs: 50 }))
-  await store(driver, to('kept', 'own', { delayMs: 100 }))
-  await store(driver, { exchange: 'x', routingKey: '', properties: {}, body: 'shared', delayMs: 80 })
+  await store(driver, to('kept', 'own', { delayMs: 600 }))
+  await store(driver, { exchange: 'x', routingKey: '', properties: {}, body: 'shared', delayMs: 300 })
   await driver.undeclare({ queues: [{ name: 'deleted' }] })
   const inbox = await Inbox.open(trial, driver, 'kept')
   await inbox.ack('shared')
@@ -247,9 +247,9 @@ async function expired(trial: Trial): Promise<void> {
   await inbox.ack('immortal')
   await inbox.quiet()
 
-  await declareQueue(driver, 'by queue', { messageTtlMs: 50 })
+  await declareQueue(driver, 'by queue', { messageTtlMs: 500 })
   await fill(driver, 'by queue', 'old')
-  await trial.sleep(120)
+  await trial.sleep(700)
   await publishOne(driver, to('by queue', 'young'))
   const second = await Inbox.open(trial, driver, 'by queue')
   await second.ack('young')

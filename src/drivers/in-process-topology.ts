@@ -1,10 +1,10 @@
 /** A topology of the port as declarations of the engine. Everything is checked before anything is changed. */
-import { ConflictError, MillraceError, ValidationError } from '../model/errors.ts'
+import { ConflictError, MillraceError } from '../model/errors.ts'
 import { parseExchangeArguments, parseQueueArguments } from '../model/arguments.ts'
-import type { FieldTable } from '../model/field-table.ts'
 import { assertExchangeName, assertQueueName, assertRoutingKey } from '../model/names.ts'
 import type { Session, VirtualHost } from '../broker/broker.ts'
 import type { BindingSpec, ExchangeSpec, QueueSpec, Topology } from '../client/driver.ts'
+import { queueArguments, readArguments } from './queue-arguments.ts'
 
 /** @throws ConflictError, ValidationError, MillraceError NOT_FOUND (of a binding's ends), RESOURCE_LOCKED */
 export function applyTopology(apply: {
@@ -52,16 +52,6 @@ function check(apply: { session: Session; vhost: VirtualHost; nowMs: number; top
   }
 }
 
-/** What AMQP calls a failed precondition is, for who calls us, a wrong argument. */
-export function readArguments(parse: () => unknown): void {
-  try {
-    parse()
-  } catch (error) {
-    if (!(error instanceof MillraceError) || error.code !== 'PRECONDITION_FAILED') throw error
-    throw new ValidationError('INVALID_ARGUMENT', error.message, { cause: error })
-  }
-}
-
 /** What is missing is no error. */
 export function removeTopology(remove: {
   session: Session
@@ -88,24 +78,6 @@ function queueDeclaration(spec: QueueSpec) {
     exclusive: spec.exclusive ?? false,
     autoDelete: spec.autoDelete ?? false,
     arguments: queueArguments(spec),
-  }
-}
-
-/** As AMQP has them. */
-export function queueArguments(spec: QueueSpec): FieldTable {
-  return {
-    ...(spec.expiresMs !== undefined && { 'x-expires': spec.expiresMs }),
-    ...(spec.messageTtlMs !== undefined && { 'x-message-ttl': spec.messageTtlMs }),
-    ...(spec.maxPriority !== undefined && spec.maxPriority > 0 && { 'x-max-priority': spec.maxPriority }),
-    ...(spec.maxLength !== undefined && { 'x-max-length': spec.maxLength }),
-    ...(spec.maxLengthBytes !== undefined && { 'x-max-length-bytes': spec.maxLengthBytes }),
-    ...(spec.overflow !== undefined && { 'x-overflow': spec.overflow }),
-    ...(spec.deadLetter !== undefined && { 'x-dead-letter-exchange': spec.deadLetter.exchange }),
-    ...(spec.deadLetter?.routingKey !== undefined && {
-      'x-dead-letter-routing-key': spec.deadLetter.routingKey,
-    }),
-    ...(spec.deliveryLimit !== undefined && { 'x-delivery-limit': spec.deliveryLimit }),
-    ...(spec.singleActiveConsumer === true && { 'x-single-active-consumer': true }),
   }
 }
 

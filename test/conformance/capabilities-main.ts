@@ -6,11 +6,12 @@ import { capabilitiesDocument, documentPath, failures, patience } from './capabi
 import { engines } from './engines.ts'
 import { stopMillrace } from './millrace-engine.ts'
 import { stopRabbitMq } from './rabbitmq-engine.ts'
+import { stopRedis } from './redis-engine.ts'
 
 async function main(): Promise<void> {
   const runs: Record<string, readonly LineResult[]> = {}
   for (const engine of engines) runs[engine.name] = await run(engine)
-  await Promise.all([stopRabbitMq(), stopMillrace()])
+  await Promise.all([stopRabbitMq(), stopMillrace(), stopRedis()])
   const document = capabilitiesDocument(runs)
   const failed = Object.entries(runs).flatMap(([name, results]) =>
     failures(results).map((failure) => `${name}: ${failure}`),

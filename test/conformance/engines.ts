@@ -4,5 +4,12 @@ import { fileEngine } from './file-engine.ts'
 import { memoryEngine } from './memory-engine.ts'
 import { millraceEngine } from './millrace-engine.ts'
 import { rabbitMqEngine } from './rabbitmq-engine.ts'
+import { redisEngine } from './redis-engine.ts'
 
-export const engines: readonly EngineUnderTest[] = [memoryEngine, fileEngine, rabbitMqEngine, millraceEngine]
+export const engines: readonly EngineUnderTest[] = [
+  memoryEngine,
+  fileEngine,
+  rabbitMqEngine,
+  millraceEngine,
+  redisEngine,
+]

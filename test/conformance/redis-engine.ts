@@ -15,7 +15,7 @@ let worlds = 0
 export const redisEngine: EngineUnderTest = {
   name: 'redis',
   create: async () => {
-    const server = await (shared ??= RedisServer.start({ sync: 'always' }))
+    const server = await (shared ??= RedisServer.start({ sync: 'always', users: true }))
     const harness = new RedisHarness(server)
     await harness.prepare()
     return harness
@@ -70,6 +70,7 @@ class RedisHarness implements Harness {
       `&${this.#name}:*`,
       '+@all',
     )
+    await this.#server.command('ACL', 'SAVE')
   }
 
   async connect({ namespace }: ConnectOptions = {}): Promise<Driver> {
@@ -85,13 +86,11 @@ class RedisHarness implements Harness {
 
   async restart(): Promise<void> {
     await this.#server.restart()
-    await this.prepare()
   }
 
   async crash(): Promise<void> {
     await this.#server.kill()
     await this.#server.boot()
-    await this.prepare()
   }
 
   async kill(driver: Driver): Promise<void> {

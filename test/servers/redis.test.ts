@@ -35,7 +35,7 @@ test('three nodes form a cluster, which shares the keys', { skip }, async () => 
   await using cluster = await RedisCluster.start()
   const [first] = cluster.servers
   const sets = ['a', 'b', 'c', 'd', 'e', 'f'].map((key) =>
-    first?.command('SET', key, '1').then(
+    (first as RedisServer).command('SET', key, '1').then(
       () => 'here',
       (error: Error) => error.message.split(' ')[0],
     ),

@@ -14,7 +14,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, createWriteStream } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -27,6 +27,8 @@ export interface RedisOptions {
   readonly sync?: 'always' | 'everysec' | 'none'
   /** More settings, as on the command line: `{ maxmemory: '10mb' }`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Users are kept in a file: `ACL SAVE` makes them outlive the server. */
+  readonly users?: boolean
   /** Another program that is a Redis, such as `valkey-server` (default `redis-server`). */
   readonly program?: string
   /** A port to listen on (default a free one). */
@@ -64,6 +66,8 @@ export class RedisServer {
     const { skip } = await findRedis()
     if (skip !== false) throw new Error(skip)
     const folder = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
+    if (options.users === true)
+      await writeFile(join(folder, 'users.acl'), 'user default on nopass ~* &* +@all\n')
     const server = new RedisServer(options, folder, options.port ?? (await freePort()))
     try {
       await server.boot()
@@ -133,7 +137,7 @@ export class RedisServer {
     client.on('error', () => undefined)
     await client.connect()
     try {
-      return (await client.sendCommand([...words])) as unknown
+      return await client.sendCommand([...words])
     } finally {
       client.destroy()
     }
@@ -156,7 +160,7 @@ export class RedisServer {
   }
 
   #words(): string[] {
-    const { sync = 'none', settings } = this.#options
+    const { sync = 'none', users = false, settings } = this.#options
     const all = {
       port: String(this.port),
       bind: '127.0.0.1',
@@ -164,6 +168,7 @@ export class RedisServer {
       save: '',
       appendonly: sync === 'none' ? 'no' : 'yes',
       ...(sync !== 'none' && { appendfsync: sync }),
+      ...(users && { aclfile: join(this.#folder, 'users.acl') }),
       ...settings,
     }
     return Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])

@@ -15,7 +15,9 @@ import { ClosedError, MillraceError } from '../../model/errors.ts'
 import type * as port from '../../client/driver.ts'
 import type { Caller } from './caller.ts'
 import { RedisDelivery } from './delivery.ts'
+import { joinQueue } from './join.ts'
 import type { Keys } from './keys.ts'
+import { Lease } from './lease.ts'
 import type { Argument, Reply } from './node-redis.ts'
 import { assertDelay } from './outbound.ts'
 import { Settling } from './settling.ts'
@@ -60,7 +62,7 @@ export class Consumer implements port.Consumer {
   #scheduled = false
   #state: 'joining' | 'working' | 'resting' | 'gone' = 'joining'
   #timer: NodeJS.Timeout | undefined
-  #lapse: NodeJS.Timeout | undefined
+  readonly #lease = new Lease(() => this.#lapse())
   /** The lease has run out as far as we can tell. */
   #lapsed = false
   #onIdle: (() => void)[] = []
@@ -105,7 +107,7 @@ export class Consumer implements port.Consumer {
 
   /** Resolves when nothing is held any more and all is told. */
   async whenIdle(): Promise<void> {
-    if (this.#isBusy) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
+    if (this.isBusy) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
   }
 
   /** Hands back what is held. Waits for no more than what is under way. */
@@ -142,9 +144,7 @@ export class Consumer implements port.Consumer {
     if (delivery.holder !== this.#name) return false
     this.#held.delete(delivery)
     const settled =
-      outcome.type === 'ack'
-        ? this.#settling.acknowledge(delivery)
-        : this.#settling.settle(delivery, outcome)
+      outcome.type === 'ack' ? this.#settling.acknowledge(delivery) : this.#settling.settle(delivery, outcome)
     this.#schedule()
     return settled
   }
@@ -153,11 +153,12 @@ export class Consumer implements port.Consumer {
     if (delivery.holder !== this.#name) return false
     const sentAtMs = performance.now()
     const kept = await this.#call('extend', [this.#name, String(Math.ceil(ms))])
-    if (kept === 1) this.#leaseHolds(sentAtMs, ms)
+    if (kept === 1) this.#lease.holds(sentAtMs, ms)
     return kept === 1
   }
 
-  get #isBusy(): boolean {
+  /** Something is held, or to be told. */
+  get isBusy(): boolean {
     return this.#held.size > 0 || this.#settling.size > 0 || this.#underWay !== undefined
   }
 
@@ -175,7 +176,7 @@ export class Consumer implements port.Consumer {
   #pump(): void {
     if (this.#underWay !== undefined || this.#state === 'gone' || this.#state === 'joining') return
     const takes = this.#hungry && this.#credit > 0
-    if (!takes && this.#settling.size === 0 && !this.#lapsed) return
+    if (!takes && this.#settling.size === 0) return
     this.#underWay = this.#request()
       .catch(() => undefined)
       .finally(() => {
@@ -186,7 +187,7 @@ export class Consumer implements port.Consumer {
 
   #requested(): void {
     if (this.#state === 'gone') return
-    if (!this.#isBusy) {
+    if (!this.isBusy) {
       for (const resolve of this.#onIdle.splice(0)) resolve()
       if (this.#state === 'resting') {
         this.#leave().catch(() => undefined)
@@ -203,6 +204,7 @@ export class Consumer implements port.Consumer {
 
   /** Never rejects but with what ends the consumer. */
   async #request(): Promise<void> {
+    if (this.#lapsed && this.#settling.size === 0) return this.#beginAnew()
     const settling = this.#settling
     this.#settling = new Settling()
     const credit = this.#credit
@@ -214,7 +216,15 @@ export class Consumer implements port.Consumer {
     try {
       reply = (await this.#call(
         'work',
-        [name, String(this.#number), '0', name, String(this.#setup.leaseMs), String(credit), ...settling.words()],
+        [
+          name,
+          String(this.#number),
+          '0',
+          name,
+          String(this.#setup.leaseMs),
+          String(credit),
+          ...settling.words(),
+        ],
         true,
       )) as readonly Reply[]
     } catch (error) {
@@ -222,19 +232,19 @@ export class Consumer implements port.Consumer {
       this.#fail(error as Error)
       return
     }
-    const verdict = String(reply[0] as Buffer)
+    const verdict = String(reply[0])
     if (verdict !== 'ok') {
       settling.refuse()
       return this.#lostOrMissing(verdict)
     }
-    this.#leaseHolds(sentAtMs, this.#setup.leaseMs * surePart)
+    this.#lease.holds(sentAtMs, this.#setup.leaseMs * surePart)
     const [, acks, others, dueMs, out] = reply
-    if (String(out as Buffer) === '1') {
+    if (String(out) === '1') {
       const ferried = this.#setup.ferry().catch(() => undefined)
       // Who gave it up is told when it is where it goes.
       if (settling.hasDead) await ferried
     }
-    settling.answer(String(acks as Buffer), String(others as Buffer))
+    settling.answer(String(acks), String(others))
     const taken = (reply.length - 5) / 3
     this.#hungry ||= credit > 0 && taken === credit
     this.#deliver(name, reply)
@@ -246,7 +256,7 @@ export class Consumer implements port.Consumer {
     for (let index = 5; index < reply.length; index += 3) {
       const delivery = new RedisDelivery(this, {
         holder,
-        entry: String(reply[index] as Buffer),
+        entry: String(reply[index]),
         attempt: Number(reply[index + 1]) + 1,
         record: reply[index + 2] as Buffer,
       })
@@ -279,18 +289,12 @@ export class Consumer implements port.Consumer {
       })
   }
 
-  #leaseHolds(sentAtMs: number, ms: number): void {
-    clearTimeout(this.#lapse)
-    this.#lapse = setTimeout(
-      () => {
-        this.#lapsed = true
-        this.#loseAll(
-          new MillraceError('CONNECTION_LOST', `The lease on messages of ${this.queue} was not renewed in time`),
-        )
-        this.#schedule()
-      },
-      Math.min(longestTimerMs, Math.max(0, sentAtMs + ms - performance.now())),
+  #lapse(): void {
+    this.#lapsed = true
+    this.#loseAll(
+      new MillraceError('CONNECTION_LOST', `The lease on messages of ${this.queue} was not renewed in time`),
     )
+    this.#renew()
   }
 
   #loseAll(cause: Error): void {
@@ -300,7 +304,9 @@ export class Consumer implements port.Consumer {
 
   async #lostOrMissing(verdict: string): Promise<void> {
     const why = verdict === 'lost' ? 'The lease ran out' : 'The queue is not there any more'
-    this.#loseAll(new MillraceError('CONNECTION_LOST', `${why}: messages of ${this.queue} are lost to this consumer`))
+    this.#loseAll(
+      new MillraceError('CONNECTION_LOST', `${why}: messages of ${this.queue} are lost to this consumer`),
+    )
     if (this.#state !== 'working') return
     if (verdict === 'missing' && !(await this.#setup.onMissing())) return this.#end(undefined)
     await this.#beginAnew()
@@ -342,21 +348,9 @@ export class Consumer implements port.Consumer {
     const { queue, options, leaseMs, driver } = this.#setup
     const sentAtMs = performance.now()
     const exclusive = options.exclusive === true ? '1' : '0'
-    const reply = (await this.#call('join', [this.#name, String(leaseMs), exclusive, driver])) as readonly Reply[]
-    switch (String(reply[0] as Buffer)) {
-      case 'missing':
-        throw new MillraceError('NOT_FOUND', `There is no queue ${queue}; declare it first`)
-      case 'refused':
-        throw new MillraceError(
-          'ACCESS_REFUSED',
-          `The queue ${queue} has an exclusive consumer, or consumers beside whom none can be exclusive`,
-        )
-      case 'locked':
-        throw new MillraceError('RESOURCE_LOCKED', `The queue ${queue} is another connection's alone`)
-      default:
-        this.#expiresMs = Number(reply[1])
-        this.#leaseHolds(sentAtMs, leaseMs * surePart)
-    }
+    const reply = await this.#call('join', [this.#name, String(leaseMs), exclusive, driver])
+    this.#expiresMs = joinQueue(queue, reply)
+    this.#lease.holds(sentAtMs, leaseMs * surePart)
   }
 
   async #leave(): Promise<void> {
@@ -364,19 +358,26 @@ export class Consumer implements port.Consumer {
     const name = this.#name
     this.#stop()
     const reply = await this.#call('leave', [name]).catch(() => null)
-    if (String(reply as Buffer) === 'deleted') await this.#setup.onMissing()
+    if (String(reply) === 'deleted') await this.#setup.onMissing()
   }
 
   #stop(): void {
     this.#state = 'gone'
     clearTimeout(this.#timer)
-    clearTimeout(this.#lapse)
+    this.#lease.end()
     for (const resolve of this.#onIdle.splice(0)) resolve()
     this.#setup.onGone(this)
   }
 
   #call(name: string, words: readonly Argument[], numbered = false): Promise<Reply> {
     const { caller, keys, queue } = this.#setup
-    return caller.call({ name, key: keys.queue(queue), words, numbered, doing: `consume the queue ${queue}` })
+    return caller.call({
+      name,
+      key: keys.queue(queue),
+      words,
+      numbered,
+      patient: true,
+      doing: `consume the queue ${queue}`,
+    })
   }
 }

@@ -296,7 +296,7 @@ export class RedisDriver implements port.Driver {
       doing: 'look for queues that nobody uses',
     })) as readonly Reply[]
     for (const each of overdue) {
-      const queue = String(each as Buffer)
+      const queue = String(each)
       const reply = await this.#caller.call({
         name: 'delete',
         key: this.#keys.queue(queue),
@@ -315,8 +315,11 @@ export class RedisDriver implements port.Driver {
 
   async #close(drainMs: number): Promise<void> {
     clearInterval(this.#housekeeping)
+    const consumers = [...this.#consumers]
+    // What is under way may have been done: who waits for it is told, if the server comes back soon.
+    const isBusy = this.#publisher.isBusy || consumers.some((consumer) => consumer.isBusy)
+    if (isBusy) await within(farewellMs, this.#link.whenUp())
     if (this.#link.connection !== undefined) {
-      const consumers = [...this.#consumers]
       await within(farewellMs, Promise.all(consumers.map((consumer) => consumer.cancel())))
       if (drainMs > 0) await within(drainMs, Promise.all(consumers.map((consumer) => consumer.whenIdle())))
       await within(farewellMs, Promise.all(consumers.map((consumer) => consumer.close())))

@@ -10,7 +10,6 @@
  * ```
  */
 import { MillraceError, ValidationError } from '../../model/errors.ts'
-import type { FieldTable } from '../../model/field-table.ts'
 import { bodyBytes } from '../../model/message.ts'
 import type { Body } from '../../model/message.ts'
 import type { Properties } from '../../model/properties.ts'
@@ -110,7 +109,9 @@ export class StoredMessage implements Received {
     this.#queue = queue
     this.#record = record
     const lineEnd = record.indexOf(newline)
-    const [published, expires, priority, keyBytes] = record.toString('latin1', 0, Math.max(0, lineEnd)).split(' ')
+    const [published, expires, priority, keyBytes] = record
+      .toString('latin1', 0, Math.max(0, lineEnd))
+      .split(' ')
     this.publishedAtMs = Number(published)
     this.expiresAtMs = expires === '0' ? undefined : Number(expires)
     this.priority = Number(priority)
@@ -164,7 +165,7 @@ function propertiesOf(envelope: Envelope): Properties {
     ...(rest as Properties),
     ...(id !== undefined && { messageId: id }),
     ...(persistent !== undefined && { deliveryMode: persistent ? 2 : 1 }),
-    ...(headers !== undefined && { headers: tableFromJson(headers) as FieldTable }),
+    ...(headers !== undefined && { headers: tableFromJson(headers) }),
   }
 }
 

@@ -50,8 +50,11 @@ export function asMillraceError(error: unknown, doing: string): MillraceError {
     case 'full':
       return new MillraceError('BLOCKED', `Redis takes no writes: ${said}`, { cause: error })
     case 'lost':
-      return new MillraceError('CONNECTION_LOST', `The connection to Redis was lost (${said})`, { cause: error })
-    default:
+      return new MillraceError('CONNECTION_LOST', `The connection to Redis was lost (${said})`, {
+        cause: error,
+      })
+    case 'again':
+    case 'failed':
       return new MillraceError('INTERNAL', `Could not ${doing}: ${said}`, { cause: error })
   }
 }

@@ -59,12 +59,12 @@ export class Ferry {
   async #run(queue: string): Promise<void> {
     for (;;) {
       const reply = (await this.#call('fetch', queue, [String(batch), String(leaseMs)])) as readonly Reply[]
-      if (String(reply[0] as Buffer) === 'missing' || reply.length <= 2) return
-      const born = String(reply[1] as Buffer)
+      if (String(reply[0]) === 'missing' || reply.length <= 2) return
+      const born = String(reply[1])
       const struck: Argument[] = []
       for (let index = 2; index < reply.length; index += 3) {
-        const id = String(reply[index] as Buffer)
-        const transfer = JSON.parse(String(reply[index + 1] as Buffer)) as Transfer
+        const id = String(reply[index])
+        const transfer = JSON.parse(String(reply[index + 1])) as Transfer
         const message = new StoredMessage(queue, reply[index + 2] as Buffer)
         struck.push(id, await this.#bring({ queue, name: `${queue}/${born}/${id}`, transfer, message }))
       }
@@ -80,7 +80,11 @@ export class Ferry {
   }): Promise<Fate> {
     const { queue, name, transfer, message } = one
     if (transfer.type === 'move') {
-      const result = await this.#import(transfer.to, { name, message, content: moved(message, queue, transfer.to) })
+      const result = await this.#import(transfer.to, {
+        name,
+        message,
+        content: moved(message, queue, transfer.to),
+      })
       return result === 'stored' ? 'moved' : 'back'
     }
     const { exchange, routingKey = message.routingKey } = transfer.to
@@ -90,7 +94,9 @@ export class Ferry {
       atMs: transfer.at,
       attempts: transfer.attempts,
       account:
-        transfer.account === undefined ? undefined : { reason: transfer.account, error: transfer.error ?? '' },
+        transfer.account === undefined
+          ? undefined
+          : { reason: transfer.account, error: transfer.error ?? '' },
     })
     const letter = { exchange, routingKey, properties, body: message.body }
     const targets = await this.#targets(letter, queue, transfer.reason)
@@ -105,7 +111,11 @@ export class Ferry {
 
   /** Without those it would reach over and over with nobody having rejected it. */
   async #targets(
-    letter: { exchange: string; routingKey: string; properties: { headers?: Parameters<typeof deathsOf>[0] } },
+    letter: {
+      exchange: string
+      routingKey: string
+      properties: { headers?: Parameters<typeof deathsOf>[0] }
+    },
     queue: string,
     reason: string,
   ): Promise<readonly string[]> {
@@ -135,7 +145,7 @@ export class Ferry {
       one.content,
       String(message.publishedAtMs),
     ])
-    return String(reply as Buffer)
+    return String(reply)
   }
 
   #call(name: string, queue: string, words: readonly Argument[]): Promise<Reply> {

@@ -22,12 +22,7 @@ export class Library {
     await this.#load(connection)
   }
 
-  async run(
-    connection: Connection,
-    name: string,
-    key: string,
-    words: readonly Argument[],
-  ): Promise<Reply> {
+  async run(connection: Connection, name: string, key: string, words: readonly Argument[]): Promise<Reply> {
     try {
       return await connection.send(key, this.#call(name, key, words))
     } catch (error) {

@@ -102,7 +102,9 @@ async function dialCluster(library: Library, settings: RedisSettings): Promise<C
   await cluster.connect()
   return {
     send: (key, words) =>
-      cluster.sendCommand(key, false, words as Argument[]).catch(refused(library)) as unknown as Promise<Reply>,
+      cluster
+        .sendCommand(key, false, words as Argument[])
+        .catch(refused(library)) as unknown as Promise<Reply>,
     everywhere: (words) =>
       Promise.all(
         cluster.masters.map(async (node) => {

@@ -35,7 +35,7 @@ export class Outbound {
   async publish(batch: readonly Outgoing[]): Promise<readonly PublishResult[]> {
     const viaExchanges = batch.some(({ exchange }) => exchange !== '')
     const routes = viaExchanges ? await this.#setup.routes.current() : undefined
-    const results = new Array<PublishResult | undefined>(batch.length).fill(undefined)
+    const results = batch.map((): PublishResult | undefined => undefined)
     const shares = new Map<string, Share>()
     for (const [index, outgoing] of batch.entries()) {
       try {
@@ -69,7 +69,10 @@ export class Outbound {
     if (exchange === '') return add(shares, routingKey, outgoing, index)
     const queues = routes?.route(exchange, routingKey, outgoing)
     if (queues === undefined) {
-      throw new MillraceError('NOT_FOUND', `There is no exchange ${exchange}; declare it before publishing to it`)
+      throw new MillraceError(
+        'NOT_FOUND',
+        `There is no exchange ${exchange}; declare it before publishing to it`,
+      )
     }
     for (const queue of queues) add(shares, queue, outgoing, index)
   }

@@ -53,6 +53,10 @@ export class Publisher {
     return Promise.all(parts.map((part) => this.#send(queue, part))).then((all) => all.flat())
   }
 
+  get isBusy(): boolean {
+    return this.#underWay > 0
+  }
+
   /** Resolves when nothing is under way. */
   async drain(): Promise<void> {
     if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
@@ -76,11 +80,10 @@ export class Publisher {
       const parcels = takeTogether(lane.waiting)
       lane.underWay += 1
       this.#underWay += 1
-      this.#ship(lane, parcels).finally(() => {
+      void this.#ship(lane, parcels).finally(() => {
         lane.underWay -= 1
         this.#underWay -= 1
         if (lane.waiting.length > 0) this.#flush(lane)
-        else if (lane.underWay === 0 && lane.number > forgetAfter) this.#lanes.delete(lane.queue)
         if (this.#underWay === 0) for (const resolve of this.#idle.splice(0)) resolve()
       })
     }
@@ -109,19 +112,17 @@ export class Publisher {
     for (const parcel of parcels) {
       const count = parcel.words.length / 2
       parcel.settled(
-        outcomes === undefined
-          ? new Array<Outcome>(count).fill(failure as Outcome)
-          : outcomes.slice(from, from + count),
+        outcomes === undefined ? times(count, failure as Outcome) : outcomes.slice(from, from + count),
       )
       from += count
     }
   }
 
   #read(queue: string, reply: readonly Reply[], count: number): readonly Outcome[] {
-    const verdict = String(reply[0] as Buffer)
-    if (verdict === 'missing') return new Array<Outcome>(count).fill(missing)
+    const verdict = String(reply[0])
+    if (verdict === 'missing') return times(count, missing)
     if (verdict === 'out') this.#onOut(queue)
-    if (reply.length === 1) return new Array<Outcome>(count).fill(stored)
+    if (reply.length === 1) return times(count, stored)
     return reply.slice(1).map((each) => outcomeOf(String(each as Buffer)))
   }
 }
@@ -135,8 +136,9 @@ interface Lane {
   readonly waiting: Parcel[]
 }
 
-/** A lane must not be forgotten while the server might confuse its next numbers with the last ones. */
-const forgetAfter = Infinity
+function times(count: number, outcome: Outcome): readonly Outcome[] {
+  return Array.from({ length: count }, () => outcome)
+}
 
 function outcomeOf(text: string): Outcome {
   if (text === 's') return stored

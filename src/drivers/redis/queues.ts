@@ -29,12 +29,14 @@ export class Queues {
       await this.#ferry.run(queue)
       reply = await this.#call('stats', queue, [])
     }
-    const owner = String(reply[14] as Buffer)
+    const owner = String(reply[14])
     if (owner !== '' && owner !== this.#driver) {
       throw new MillraceError('RESOURCE_LOCKED', `The queue ${queue} is another connection's alone`)
     }
-    const [ready, unacked, delayed, consumers, oldestMs, paused, ...sums] = reply.slice(1, 14).map((value) => Number(value))
-    const [published, delivered, acked, retried, deadLettered, expired, dropped] = sums as number[]
+    const [ready, unacked, delayed, consumers, oldestMs, paused, ...sums] = reply
+      .slice(1, 14)
+      .map((value) => Number(value))
+    const [published, delivered, acked, retried, deadLettered, expired, dropped] = sums
     return {
       ready: ready ?? 0,
       unacked,
@@ -59,7 +61,10 @@ export class Queues {
       doing: 'list queues',
     })
     const fields = (reply as readonly Reply[]).map((field) => String(field as Buffer))
-    return fields.filter((field) => field.startsWith('q:')).map((field) => field.slice(2)).sort()
+    return fields
+      .filter((field) => field.startsWith('q:'))
+      .map((field) => field.slice(2))
+      .sort()
   }
 
   async browse(queue: string, options: BrowseOptions): Promise<Page> {
@@ -76,15 +81,15 @@ export class Queues {
       messages.push({
         message: new StoredMessage(queue, reply[index + 2] as Buffer),
         attempt: Number(reply[index + 1]) + 1,
-        ...(state === 'delayed' && { dueAtMs: Number(String(reply[index + 3] as Buffer)) }),
+        ...(state === 'delayed' && { dueAtMs: Number(String(reply[index + 3])) }),
       })
     }
-    const next = String(reply[1] as Buffer)
+    const next = String(reply[1])
     return next === '' ? { messages } : { messages, next }
   }
 
   async purge(queue: string, state: string): Promise<number> {
-    for (let total = 0; ; ) {
+    for (let total = 0; ;) {
       const [, dropped, more] = await this.#call('purge', queue, [state, String(slice)])
       total += Number(dropped)
       if (more !== 1) return total
@@ -99,9 +104,9 @@ export class Queues {
       const reply = await this.#call('browse', queue, ['delayed', String(slice), cursor])
       for (let index = 2; index < reply.length; index += 4) {
         const message = new StoredMessage(queue, reply[index + 2] as Buffer)
-        if (message.properties.messageId === messageId) found.push(String(reply[index] as Buffer))
+        if (message.properties.messageId === messageId) found.push(String(reply[index]))
       }
-      cursor = String(reply[1] as Buffer)
+      cursor = String(reply[1])
     } while (cursor !== '')
     if (found.length === 0) return 0
     const [, gone] = await this.#call('cancel', queue, found)
@@ -120,7 +125,9 @@ export class Queues {
     let total = 0
     while (left > 0) {
       if (options.signal?.aborted === true) {
-        throw new MillraceError('ABORTED', 'It was called off by its signal', { cause: options.signal.reason })
+        throw new MillraceError('ABORTED', 'It was called off by its signal', {
+          cause: options.signal.reason,
+        })
       }
       const [, sent] = await this.#call('send', from, [to, String(Math.min(left, slice))])
       if (Number(sent) === 0) break
@@ -139,7 +146,7 @@ export class Queues {
       doing: `${name} the queue ${queue}`,
     })
     const list = Array.isArray(reply) ? (reply as readonly Reply[]) : [reply]
-    if (String(list[0] as Buffer) !== 'missing') return list
+    if (String(list[0]) !== 'missing') return list
     throw new MillraceError('NOT_FOUND', `There is no queue ${queue}; declare it first`)
   }
 }

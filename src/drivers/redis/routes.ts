@@ -6,7 +6,6 @@
 import { Router } from '../../routing/router.ts'
 import type { RoutedMessage } from '../../routing/router.ts'
 import type { ExchangeKind } from '../../model/record.ts'
-import type { FieldTable } from '../../model/field-table.ts'
 import type { Caller } from './caller.ts'
 import type { Reply } from './node-redis.ts'
 import { tableFromJson } from './tagged-json.ts'
@@ -65,9 +64,7 @@ export class RouteTable {
     const key = `${type} ${name}`
     const destination = this.#destinations.get(key) ?? { type, name }
     this.#destinations.set(key, destination)
-    this.#exchanges
-      .get(source)
-      ?.router.bind({ destination, routingKey, arguments: tableFromJson(table) as FieldTable })
+    this.#exchanges.get(source)?.router.bind({ destination, routingKey, arguments: tableFromJson(table) })
   }
 }
 
@@ -93,7 +90,7 @@ export class Routes {
   async #look(): Promise<RouteTable> {
     const doing = 'look at the bindings'
     const version = await this.#caller.call({ key: this.#key, words: ['HGET', this.#key, 'version'], doing })
-    if (version !== null && String(version as Buffer) === this.#table.version) return this.#table
+    if (version !== null && String(version) === this.#table.version) return this.#table
     const all = await this.#caller.call({ key: this.#key, words: ['HGETALL', this.#key], doing })
     const topology = asMap(all)
     this.#table = new RouteTable(topology.get('version') ?? '', topology)
@@ -107,7 +104,8 @@ export function asMap(reply: Reply): Map<string, string> {
   if (value instanceof Map) return new Map([...value].map(([name, text]) => [String(name), String(text)]))
   if (Array.isArray(value)) {
     const map = new Map<string, string>()
-    for (let index = 0; index < value.length; index += 2) map.set(String(value[index]), String(value[index + 1]))
+    for (let index = 0; index < value.length; index += 2)
+      map.set(String(value[index]), String(value[index + 1]))
     return map
   }
   return new Map(Object.entries(value as object).map(([name, text]) => [name, String(text)]))

@@ -14,7 +14,7 @@ const oldestVersion = [6, 2] as const
 
 /** @throws MillraceError UNSUPPORTED version, PRECONDITION_FAILED for a server that throws away what it was given */
 export async function factsOf(connection: Connection): Promise<CheckedFacts> {
-  const info = String((await connection.send('', ['INFO'])) as Buffer)
+  const info = String(await connection.send('', ['INFO']))
   const figure = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? ''
   const version = figure('valkey_version') === '' ? figure('redis_version') : figure('redis_version')
   assertVersion(version)

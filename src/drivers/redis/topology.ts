@@ -11,7 +11,7 @@ import {
 } from '../../model/arguments.ts'
 import { assertExchangeName, assertQueueName, assertRoutingKey } from '../../model/names.ts'
 import type { BindingSpec, ExchangeSpec, QueueSpec, Topology } from '../../client/driver.ts'
-import { queueArguments, readArguments } from '../in-process-topology.ts'
+import { queueArguments, readArguments } from '../queue-arguments.ts'
 import type { Caller } from './caller.ts'
 import type { Keys } from './keys.ts'
 import type { Reply } from './node-redis.ts'
@@ -97,7 +97,7 @@ export class DeclaredTopology {
       words: ['HGET', this.#keys.topology, 'epoch'],
       doing: 'look at the topology',
     })
-    if (there !== null && String(there as Buffer) === this.#epoch) return false
+    if (there !== null && String(there) === this.#epoch) return false
     await this.#make({
       exchanges: [...this.#exchanges.values()],
       queues: [...this.#queues.values()],
@@ -113,7 +113,12 @@ export class DeclaredTopology {
       ...used.flatMap(({ queue, expiresMs }) => [queue, String(expiresMs)]),
     ]
     if (words.length === 0) return
-    await this.#caller.call({ name: 'touch', key: this.#keys.expiring, words, doing: 'keep exclusive queues' })
+    await this.#caller.call({
+      name: 'touch',
+      key: this.#keys.expiring,
+      words,
+      doing: 'keep exclusive queues',
+    })
   }
 
   async #make(topology: Topology): Promise<void> {
@@ -176,7 +181,7 @@ export class DeclaredTopology {
 /** The epoch. @throws ConflictError, MillraceError NOT_FOUND, RESOURCE_LOCKED */
 function understand(reply: Reply): string {
   const [verdict, kind, name, there] = (reply as readonly Reply[]).map(String)
-  switch (verdict) {
+  switch (verdict ?? '') {
     case 'ok':
       return kind ?? ''
     case 'missing':

@@ -228,12 +228,15 @@ function commands.work(keys, args)
 
   dismiss_late(queue, now)
   promote(queue, now)
-  local taken = claim(queue, consumer, credit, now)
+  call('SREM', queue.base .. ':waiting', consumer)
+  -- Who gives something back lets others have it who wait.
+  local yields = #others > 0 and call('EXISTS', queue.base .. ':waiting') == 1 and ready_count(queue) > 0
+  local taken = claim(queue, consumer, yields and 0 or credit, now)
+  if yields then wake(queue, #others) end
   if #taken.entries < credit then
     call('SADD', queue.base .. ':waiting', consumer)
     reply[4] = due_in(queue, consumer, now)
   else
-    call('SREM', queue.base .. ':waiting', consumer)
     -- What is left is for those who wait.
     if call('EXISTS', queue.base .. ':waiting') == 1 and ready_count(queue) > 0 then wake(queue, 1) end
   end

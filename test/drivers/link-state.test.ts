@@ -1,8 +1,8 @@
 /** The life of a connection: every event in every state, and the waits between tries. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { firstLinkState, nextLinkState, reconnectDelayMs } from '../../../src/drivers/amqp/link-state.ts'
-import type { LinkEvent, LinkState } from '../../../src/drivers/amqp/link-state.ts'
+import { firstLinkState, nextLinkState, reconnectDelayMs } from '../../src/drivers/link-state.ts'
+import type { LinkEvent, LinkState } from '../../src/drivers/link-state.ts'
 
 const cause = new Error('cut')
 const failed: LinkEvent = { type: 'failed', cause }
