@@ -81,6 +81,12 @@ class RedisHarness implements Harness {
       namespace === undefined ? {} : { namespace },
     )
     this.#proxies.set(driver, proxy)
+    const close = driver.close.bind(driver)
+    // A test that counts sockets opens and closes many.
+    driver.close = async (options) => {
+      await close(options)
+      await proxy.close()
+    }
     return driver
   }
 
