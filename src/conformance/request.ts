@@ -54,16 +54,18 @@ async function lateReply(trial: Trial): Promise<void> {
   const replier = await trial.client()
   let answered = 0
   const worker = replier.reply<string>('slow', async (job) => {
-    if (job.data === 'late') await trial.sleep(200)
+    if (job.data === 'late') await trial.sleep(500)
     answered += 1
     return `answer to ${job.data}`
   })
   await worker.ready
   const asker = await trial.client()
-  assertCode(await rejection(asker.request('slow', 'late', { timeout: 60 })), 'TIMEOUT')
+  // What the first request declares must not use up the second one's patience.
+  assert.equal(await asker.request('slow', 'first', { timeout: '10s' }), 'answer to first')
+  assertCode(await rejection(asker.request('slow', 'late', { timeout: 200 })), 'TIMEOUT')
   assert.equal(await asker.request('slow', 'prompt', { timeout: '10s' }), 'answer to prompt')
   await trial.sleep(quietMs)
-  assert.equal(answered, 2)
+  assert.equal(answered, 3)
   assert.equal(await asker.request('slow', 'again', { timeout: '10s' }), 'answer to again')
 }
 
