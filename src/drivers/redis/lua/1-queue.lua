@@ -324,5 +324,6 @@ end
 local function remember_answer(queue, client, number, answer)
   local key = queue.base .. ':requests:' .. client
   call('HSET', key, number % 64, whole(number) .. '|' .. answer)
-  if number % 64 == 1 then call('PEXPIRE', key, 86400000) end
+  -- With its first answer, and now and then after it.
+  if number % 64 == 1 or call('HLEN', key) == 1 then call('PEXPIRE', key, 86400000) end
 end

@@ -214,8 +214,8 @@ function commands.work(keys, args)
     local before = answer_before(queue, client, number)
     if before then return repeat_reply(queue, consumer, before, reply) end
   end
-  -- Each renewal is a write: a third of the lease may pass before it.
-  if tonumber(deadline) - now < lease * 2 / 3 then call('ZADD', live_key(queue), 'XX', 'GT', whole(now + lease), consumer) end
+  -- Each renewal is a write: a tenth of the lease may pass before it, and consumers count on what is left (`surePart`).
+  if tonumber(deadline) - now < lease * 0.9 then call('ZADD', live_key(queue), 'XX', 'GT', whole(now + lease), consumer) end
 
   local acked, others = {}, {}
   for index = 1, acks do acked[index] = args[7 + index] end
