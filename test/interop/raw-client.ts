@@ -308,7 +308,13 @@ export class RawClient implements AsyncDisposable {
     const method = this.#methods.get(channel)
     const properties = decodeProperties(content.propertyBytes)
     const bytes = this.#keepsPropertyBytes ? { propertyBytes: Buffer.from(content.propertyBytes) } : {}
-    this.#arrivals.add({ ...method, channel, properties, body: Buffer.from(content.body), ...bytes } as Received)
+    this.#arrivals.add({
+      ...method,
+      channel,
+      properties,
+      body: Buffer.from(content.body),
+      ...bytes,
+    } as Received)
   }
 
   #onEnd(): void {
