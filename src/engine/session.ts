@@ -188,12 +188,11 @@ export class Session {
   /** Unacked deliveries at most, 0 for no limit: of each consumer to come, or of the session as a whole. */
   qos(options: { prefetchCount: number; global: boolean }): void {
     this.#enter()
-    if (!options.global) {
-      this.#prefetch = options.prefetchCount
-      return
-    }
+    const { prefetchCount, global } = options
     const limit = this.#kernel.limits.unackedPerSession
-    this.creditLimit = options.prefetchCount === 0 ? limit : Math.min(limit, options.prefetchCount)
+    if (!global) this.#prefetch = prefetchCount
+    // A limit of consumers to come lifts that of the session, as in RabbitMQ.
+    this.creditLimit = !global || prefetchCount === 0 ? limit : Math.min(limit, prefetchCount)
     this.wakeConsumers()
   }
 
