@@ -140,6 +140,7 @@ export interface Outgoing {
   readonly exchange: string
   readonly routingKey: string
   readonly properties: Properties
+  /** Not copied: it must not change until `publish` has resolved, and in this process as long as the message lives. */
   readonly body: Body
   /** Unroutable is a result of type 'unroutable' instead of being dropped and counted. */
   readonly mandatory?: boolean
