@@ -162,7 +162,7 @@ export class Session {
   txSelect(): void {
     this.#enter()
     if (this.#confirming) throw preconditionFailed('cannot switch from confirm to tx mode')
-    this.#transaction ??= new Transaction(this.#kernel.limits.operationsPerTransaction)
+    this.#transaction ??= new Transaction(this.#kernel.limits)
   }
 
   /** Does all that was buffered, in this one call: at a crash, all of it or nothing. False if a queue refused a message. */

@@ -3,6 +3,7 @@ import { MillraceError } from '../model/errors.ts'
 import type { Message } from '../model/message.ts'
 import type { EngineDelivery } from './delivery.ts'
 import type { Exchange } from './exchange.ts'
+import type { EngineLimits } from './limits.ts'
 import type { PublishExtras } from './publish.ts'
 
 export interface BufferedPublish {
@@ -19,20 +20,29 @@ export interface BufferedSettlement {
 export class Transaction {
   #publishes: BufferedPublish[]
   #settlements: BufferedSettlement[]
-  readonly #limit: number
+  /** Of the bodies published. */
+  #bytes: number
+  readonly #limits: EngineLimits
 
-  constructor(limit: number) {
+  constructor(limits: EngineLimits) {
     this.#publishes = []
     this.#settlements = []
-    this.#limit = limit
+    this.#bytes = 0
+    this.#limits = limits
   }
 
   get settlements(): readonly BufferedSettlement[] {
     return this.#settlements
   }
 
+  /** Throws PRECONDITION_FAILED where it holds all that it may. */
   publish(buffered: BufferedPublish): void {
-    this.#makeSure()
+    const { operationsPerTransaction, bytesPerTransaction } = this.#limits
+    const bytes = this.#bytes + buffered.message.bodyLength
+    if (this.#publishes.length >= operationsPerTransaction)
+      throw tooMuch(`${operationsPerTransaction} publishes`)
+    if (bytes > bytesPerTransaction) throw tooMuch(`${bytesPerTransaction} bytes of bodies`)
+    this.#bytes = bytes
     this.#publishes.push(buffered)
   }
 
@@ -50,13 +60,10 @@ export class Transaction {
   clear(): void {
     this.#publishes = []
     this.#settlements = []
+    this.#bytes = 0
   }
+}
 
-  #makeSure(): void {
-    if (this.#publishes.length < this.#limit) return
-    throw new MillraceError(
-      'PRECONDITION_FAILED',
-      `the transaction holds ${this.#limit} publishes, the most that is allowed; commit earlier`,
-    )
-  }
+function tooMuch(limit: string): MillraceError {
+  return new MillraceError('PRECONDITION_FAILED', `a transaction may hold ${limit} at most; commit earlier`)
 }

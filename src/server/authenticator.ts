@@ -13,8 +13,16 @@ export interface Account {
 }
 
 export interface Authenticator {
-  /** The account, or undefined where name or password is wrong; at once where it can be told at once. */
-  login(name: string, password: string): Account | undefined | Promise<Account | undefined>
+  /**
+   * The account, or undefined where name or password is wrong; at once where it can be told at once.
+   *
+   * @param wanted whether the peer is still there, asked before anything is done that takes long
+   */
+  login(
+    name: string,
+    password: string,
+    wanted: () => boolean,
+  ): Account | undefined | Promise<Account | undefined>
   /** The account of a peer that its certificate names (SASL EXTERNAL), or undefined. */
   loginByCertificate(commonName: string): Account | undefined
   /** Whether this account may log in from another machine. */

@@ -176,13 +176,18 @@ export class Channel {
     const { entry } = delivery
     const { output, server } = this.connection
     if (entry.recovered) server.broker.delivered(entry)
-    output.writer.deliver(
-      this.number,
-      delivery.consumerTag,
-      delivery.deliveryTag,
-      delivery.redelivered,
-      delivery.message,
-    )
+    try {
+      output.writer.deliver(
+        this.number,
+        delivery.consumerTag,
+        delivery.deliveryTag,
+        delivery.redelivered,
+        delivery.message,
+      )
+    } catch (error) {
+      // The engine is in the middle of its turn: one message that cannot be encoded must end this connection and nothing else.
+      setImmediate(() => this.connection.guard(this, () => raise(error)))
+    }
     output.touch()
   }
 
@@ -310,6 +315,10 @@ export class Channel {
       frame = deferred.take()
     }
   }
+}
+
+function raise(error: unknown): never {
+  throw error
 }
 
 function notMethod(): Error {

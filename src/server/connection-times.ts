@@ -91,11 +91,11 @@ export class ConnectionTimes implements WheelTask {
 
   #lookAtConsumers(nowMs: number): void {
     const { consumerTimeoutMs } = this.#connection.server.limits
-    if (consumerTimeoutMs === 0) return
-    if (nowMs - this.#timeoutsLookedAtMs < consumerTimeoutMs / 30) return
+    // Where there is none, a queue may still have one of its own.
+    const defaultMs = consumerTimeoutMs === 0 ? Infinity : consumerTimeoutMs
+    if (nowMs - this.#timeoutsLookedAtMs < Math.min(defaultMs / 30, idleLookMs)) return
     this.#timeoutsLookedAtMs = nowMs
-    for (const channel of this.#connection.channels.values())
-      channel.checkConsumerTimeout(nowMs, consumerTimeoutMs)
+    for (const channel of this.#connection.channels.values()) channel.checkConsumerTimeout(nowMs, defaultMs)
     this.#connection.inputHandled()
   }
 

@@ -224,11 +224,8 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** Ends it with a reply code: the peer is told, and its deliveries go back. */
   close(reply: { replyCode: number; text: string }): void {
-    if (this.#state === 'running') {
-      this.#refuse(forced(reply.replyCode, reply.text))
-    } else if (!this.#ignores()) {
-      this.#end()
-    }
+    if (this.#state === 'running') this.#refuse(forced(reply.replyCode, reply.text))
+    else if (!this.#ignores()) this.#end()
   }
 
   /** Ends it at once. */
@@ -394,6 +391,7 @@ export class Connection implements FrameSink, OutputOwner {
     if (this.#access !== undefined)
       log.info('connection closed', { id: this.id, peer: this.peer.name, seconds })
     this.#state = 'closed'
+    this.handshake.abandon()
     this.output.close()
     this.server.forget(this)
   }

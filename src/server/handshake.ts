@@ -62,6 +62,7 @@ export class Handshake {
   #clientProperties: FieldTable
   #tuned: Tuned
   #vhost: string
+  #abandoned: boolean
 
   constructor(server: Server, peer: Peer) {
     this.#server = server
@@ -72,6 +73,7 @@ export class Handshake {
     this.#clientProperties = {}
     this.#tuned = { channelMax: 0, frameMaxBytes: minimumFrameMaxBytes, heartbeatSeconds: 0 }
     this.#vhost = ''
+    this.#abandoned = false
   }
 
   get stage(): 'starting' | 'tuning' | 'opening' | 'done' {
@@ -98,6 +100,11 @@ export class Handshake {
   /** '' before connection.open. */
   get vhost(): string {
     return this.#vhost
+  }
+
+  /** The peer has gone. */
+  abandon(): void {
+    this.#abandoned = true
   }
 
   /** The first method. */
@@ -145,7 +152,7 @@ export class Handshake {
     this.#clientProperties = method.clientProperties
     this.#capabilities = capabilitiesOf(method.clientProperties)
     const credentials = credentialsOf(method, this.#peer)
-    const found = accountOf(credentials, this.#peer, authenticator)
+    const found = accountOf(credentials, this.#peer, authenticator, () => !this.#abandoned)
     const proceed = (account: Account | undefined): Method => {
       this.#account = this.#checked(account, credentials, method.mechanism)
       this.#stage = 'tuning'
@@ -248,9 +255,11 @@ function accountOf(
   credentials: Credentials | undefined,
   peer: Peer,
   authenticator: Authenticator,
+  wanted: () => boolean,
 ): Account | undefined | Promise<Account | undefined> {
   if (credentials === undefined) return undefined
-  if (credentials.type === 'password') return authenticator.login(credentials.name, credentials.password)
+  if (credentials.type === 'password')
+    return authenticator.login(credentials.name, credentials.password, wanted)
   return peer.certificateName === undefined
     ? undefined
     : authenticator.loginByCertificate(peer.certificateName)

@@ -47,6 +47,18 @@ export function hashQuickly(password: string): PasswordHash {
   return { hashing: 'rabbit_password_hashing_sha256', passwordHash: bytes.toString('base64') }
 }
 
+interface Login {
+  readonly passwordHash: string
+  /** The same, decoded. */
+  readonly bytes: Buffer
+  readonly password: string
+  /** What is remembered of the password if it is right. */
+  readonly seen: Buffer
+  readonly wanted: () => boolean
+}
+
+const always = (): boolean => true
+
 /** Compares passwords with what is kept of them. */
 export class PasswordChecker {
   readonly #key = randomBytes(32)
@@ -57,8 +69,8 @@ export class PasswordChecker {
   /** How long the last one took, the wait for others included; at first about what it takes. */
   #tookMs = 50
 
-  /** At once where it can be told at once. */
-  check(kept: PasswordHash, password: string): boolean | Promise<boolean> {
+  /** At once where it can be told at once. @param wanted false for who has gone meanwhile: nothing is hashed for them */
+  check(kept: PasswordHash, password: string, wanted: () => boolean = always): boolean | Promise<boolean> {
     const { hashing, passwordHash } = kept
     // No hash, no login; and RabbitMQ refuses an empty password whatever its hash.
     if (passwordHash === '' || password === '') return false
@@ -74,8 +86,11 @@ export class PasswordChecker {
     if (this.#waiting >= maximumWaiting) return false
     this.#waiting += 1
     const beganMs = performance.now()
-    const checked = this.#last.then(() => this.#derived(passwordHash, bytes, password, seen))
-    this.#last = checked.catch(() => undefined).then(() => (this.#tookMs = performance.now() - beganMs))
+    const checked = this.#last.then(() => this.#derived({ passwordHash, bytes, password, seen, wanted }))
+    const took = (): void => {
+      if (wanted()) this.#tookMs = performance.now() - beganMs
+    }
+    this.#last = checked.catch(() => undefined).then(took)
     return checked
   }
 
@@ -84,8 +99,9 @@ export class PasswordChecker {
     return new Promise((resolve) => setTimeout(resolve, this.#tookMs, undefined))
   }
 
-  async #derived(passwordHash: string, bytes: Buffer, password: string, seen: Buffer): Promise<boolean> {
+  async #derived({ passwordHash, bytes, password, seen, wanted }: Login): Promise<boolean> {
     try {
+      if (!wanted()) return false
       const [cost = 0, block = 0, parallel = 0] = bytes
       const salt = bytes.subarray(3, 3 + saltBytes)
       const terms = { costLog2: cost, blockSize: block, parallelism: parallel }

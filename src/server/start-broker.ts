@@ -96,11 +96,12 @@ export async function startBroker(options: BrokerOptions = {}): Promise<RunningB
 
 async function serve(broker: Broker, options: BrokerOptions): Promise<RunningBroker> {
   const vhosts = [defaultVhost, ...(options.vhosts ?? [])]
+  const made = vhosts.filter((vhost) => !broker.engine.vhosts.has(vhost))
   for (const vhost of vhosts) broker.ensureVhost(vhost)
   const users = Object.entries(options.users ?? {})
   const stored = options.data !== undefined
   for (const [name, password] of users) await defineUser(broker, { name, password, vhosts, stored })
-  ensureGuest(broker, vhosts)
+  ensureGuest(broker, { all: vhosts, made })
   refuseOpenDoor(broker, options.host)
   await broker.whenDurable()
   const { limits, log, loopbackUsers } = options

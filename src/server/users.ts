@@ -34,10 +34,10 @@ export function brokerAuthenticator(
     get version() {
       return access.version
     },
-    login: (name, password) => {
+    login: (name, password, wanted) => {
       const user = access.users.get(name)
       if (user === undefined) return password !== '' && hashes() ? passwords.delay() : undefined
-      const right = passwords.check(user, password)
+      const right = passwords.check(user, password, wanted)
       if (typeof right === 'boolean') return right ? accountOf(name) : undefined
       return right.then((yes) => (yes ? accountOf(name) : undefined))
     },
@@ -51,13 +51,20 @@ export function brokerAuthenticator(
   }
 }
 
-/** The first start: guest, who may do everything. Does nothing where there are users. */
-export function ensureGuest(broker: Broker, vhosts: readonly string[]): void {
+/**
+ * The first start: guest, who may do everything. Later, while guest is the only user, it may use the virtual hosts that this
+ * start made; where there are others, nothing is given to anybody.
+ */
+export function ensureGuest(
+  broker: Broker,
+  vhosts: { all: readonly string[]; made: readonly string[] },
+): void {
   const { access } = broker.engine
-  if (access.users.size > 0) return
+  const first = access.users.size === 0
+  if (!first && !isGuestAlone(broker)) return
   // Everybody knows that password: nothing is lost by a quick hash, and a start takes milliseconds.
-  access.defineUser({ name: guest, ...hashQuickly(guest), tags: ['administrator'] })
-  for (const vhost of vhosts) access.grant({ user: guest, vhost, ...everything })
+  if (first) access.defineUser({ name: guest, ...hashQuickly(guest), tags: ['administrator'] })
+  for (const vhost of first ? vhosts.all : vhosts.made) access.grant({ user: guest, vhost, ...everything })
 }
 
 /** Makes or changes a user who may do everything in those virtual hosts. @param stored the password goes to a disk */

@@ -106,6 +106,24 @@ describe('PRECONDITION_FAILED', () => {
     assert.deepEqual(client.drain('q'), ['a'])
   })
 
+  test('for one byte more in a transaction; the next one begins anew', () => {
+    const { client, session } = create({ bytesPerTransaction: 3 })
+    client.queue('q')
+    session.txSelect()
+    client.send('q', 'ab')
+    assert.equal(
+      codeOf(() => client.send('q', 'cd')),
+      'PRECONDITION_FAILED',
+    )
+    client.send('q', 'e')
+    session.txCommit(0)
+    client.send('q', 'fgh')
+    session.txRollback()
+    client.send('q', 'ijk')
+    session.txCommit(0)
+    assert.deepEqual(client.drain('q'), ['ab', 'e', 'ijk'])
+  })
+
   test('for one key more in CC and BCC, and where they are no lists', () => {
     const { client } = create({ routingKeysPerMessage: 2 })
     client.queue('q')

@@ -264,3 +264,20 @@ test('memory returns to nothing when all have gone', async (t) => {
   assert.equal(server.broker.server.wheel.size, 0)
   assert.equal(server.broker.broker.engine.sessions.size, 0)
 })
+
+test('a delivery that cannot be encoded ends its connection, not the broker', async (t) => {
+  const server = await serve(t)
+  const [client, other] = [await server.open(), await server.open()]
+  const [connection] = server.broker.server.connections
+  connection!.output.writer.deliver = () => {
+    throw new Error('no such bytes')
+  }
+  await client.call(1, { type: 'queue.declare', queue: 'q' }, 'queue.declare-ok')
+  client.send(1, { type: 'basic.consume', queue: 'q' })
+  client.publish(1, { routingKey: 'q' }, {}, 'm')
+  const closed = await client.expect(0, 'connection.close')
+  assert.equal(closed.replyCode, 541)
+  await until(() => server.broker.broker.engine.vhosts.get('/')?.queues.get('q')?.readyMessages === 1)
+  const got = await other.call(1, { type: 'basic.get', queue: 'q' }, 'basic.get-ok')
+  assert.equal(got.redelivered, true)
+})

@@ -15,7 +15,7 @@ async function onDisk(t: TestContext) {
   const disk = new SimulatedDisk({ random: new Random(1) })
   const broker = await storedBroker(disk)
   broker.ensureVhost('/')
-  ensureGuest(broker, ['/'])
+  ensureGuest(broker, { all: ['/'], made: [] })
   await broker.whenDurable()
   const server = new Server({ broker, authenticator: brokerAuthenticator(broker), version: '0' })
   const { port } = await Listener.open(server, { port: 0 })

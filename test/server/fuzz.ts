@@ -24,7 +24,7 @@ export async function fuzzServer(seed: number, rounds: number): Promise<FuzzResu
   const random = new Random(seed)
   const broker = await openBroker({ limits: { memoryBytes: 4 * 1024 * 1024 } })
   broker.ensureVhost('/')
-  ensureGuest(broker, ['/'])
+  ensureGuest(broker, { all: ['/'], made: [] })
   const failures: string[] = []
   const log = {
     debug() {},

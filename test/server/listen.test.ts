@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +11,7 @@ import type { TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { connect, credentials } from 'amqplib'
 import { startBroker } from '../../src/server/index.ts'
+import type { RunningBroker } from '../../src/server/index.ts'
 import { serve, until } from './harness.ts'
 
 /** A certificate authority, and certificates of it. */
@@ -193,4 +195,23 @@ test('a client that never gets through TLS ends with the broker', async (t) => {
   socket.on('error', () => undefined)
   await broker.close()
   await ended
+})
+
+test('a virtual host that a later start makes is open to guest while guest is alone, and to nobody else', async (t) => {
+  const data = await mkdtemp(join(tmpdir(), 'millrace-vhosts-'))
+  t.after(() => rm(data, { recursive: true, force: true }))
+  const start = (vhosts: string[], users?: Record<string, string>) =>
+    startBroker({ port: 0, data, vhosts, ...(users && { users }) })
+  const mayEnter = (broker: RunningBroker, vhost: string) =>
+    broker.broker.engine.access.mayEnter({ user: 'guest', vhost })
+  {
+    await using broker = await start(['a'])
+    broker.broker.engine.access.revoke({ user: 'guest', vhost: 'a' })
+  }
+  {
+    await using broker = await start(['a', 'b'])
+    assert.deepEqual([mayEnter(broker, 'a'), mayEnter(broker, 'b')], [false, true])
+  }
+  await using broker = await start(['c'], { other: 'secret' })
+  assert.equal(mayEnter(broker, 'c'), false)
 })

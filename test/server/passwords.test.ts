@@ -50,7 +50,7 @@ test('who there is is not told by the time: an unknown name waits where a wrong 
   const broker = await openBroker()
   broker.ensureVhost('/')
   const authenticator = brokerAuthenticator(broker)
-  const login = (name: string, password: string) => authenticator.login(name, password)
+  const login = (name: string, password: string) => authenticator.login(name, password, () => true)
   const define = (name: string, stored: boolean) =>
     defineUser(broker, { name, password: 'secret', vhosts: ['/'], stored })
   await define('quick', false)
@@ -64,4 +64,15 @@ test('who there is is not told by the time: an unknown name waits where a wrong 
     assert.equal(login(name, ''), undefined)
   }
   await broker.close()
+})
+
+test('nothing is hashed for a peer that has gone while others were looked at', async () => {
+  const checker = new PasswordChecker()
+  const kept = await hashPassword('secret')
+  const gone = checker.check(kept, 'secret', () => false)
+  const there = checker.check(kept, 'secret')
+  assert.equal(await gone, false)
+  // Had it been looked at, it would have been right, and so remembered: the next one would be told at once.
+  assert.ok(there instanceof Promise)
+  assert.equal(await there, true)
 })

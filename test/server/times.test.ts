@@ -85,7 +85,7 @@ test('a peer that takes nothing of what is written for it loses its connection',
 
 test('a peer has time by the size of what waits for it: a large message is one write', () => {
   const outputBytes = 1000
-  const limits = { stuckWriteTimeoutMs: 100, outputBytes, handshakeTimeoutMs: 1, consumerTimeoutMs: 0 }
+  const limits = { stuckWriteTimeoutMs: 100, outputBytes, handshakeTimeoutMs: 1, consumerTimeoutMs: Infinity }
   let destroyed = false
   const connection = {
     state: 'running',
@@ -103,4 +103,23 @@ test('a peer has time by the size of what waits for it: a large message is one w
   assert.equal(destroyed, false)
   times.due(500)
   assert.equal(destroyed, true)
+})
+
+test('where no time is too long, a queue may still say what is', () => {
+  const asked: number[] = []
+  const connection = {
+    state: 'running',
+    server: { limits: { consumerTimeoutMs: 0 }, wheel: { add: () => undefined } },
+    output: { progress: () => ({ writes: 1, waitingBytes: 0 }) },
+    handshake: { tuned: { heartbeatSeconds: 0 } },
+    channels: new Map([
+      [1, { checkConsumerTimeout: (_nowMs: number, timeoutMs: number) => asked.push(timeoutMs) }],
+    ]),
+    inputHandled: () => undefined,
+  } as unknown as Connection
+  const times = new ConnectionTimes(connection, 0)
+  times.opened(0)
+  times.due(1)
+  times.due(15_000)
+  assert.deepEqual(asked, [Infinity])
 })

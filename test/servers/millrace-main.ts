@@ -16,7 +16,7 @@ const [folder = '', port = '0'] = process.argv.slice(2)
 const everything = { configure: '.*', write: '.*', read: '.*' }
 const broker = new Broker({ newName: randomUUID, storage: await Store.open(new NodeDisk(folder), {}) })
 broker.ensureVhost('/')
-ensureGuest(broker, ['/'])
+ensureGuest(broker, { all: ['/'], made: [] })
 await broker.whenDurable()
 const server = new Server({ broker, authenticator: brokerAuthenticator(broker), version })
 const listener = await Listener.open(server, { host: '127.0.0.1', port: Number(port), proxyProtocol: false })
