@@ -91,3 +91,30 @@ test('many tasks with intervals of their own: each comes as often as it asks for
   }
   wheel.close()
 })
+
+test('its own timer wakes it for the next that is due, also if that came later, and not in between', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let nowMs = 1_000_000
+  let asked = 0
+  const wheel = new TimerWheel(tickMs, () => {
+    asked += 1
+    return nowMs
+  })
+  const seen: number[] = []
+  const task = (): Task =>
+    new Task((atMs) => {
+      seen.push(atMs - 1_000_000)
+      return Infinity
+    })
+  wheel.add(task(), nowMs + 3_000)
+  wheel.add(task(), nowMs + 60_000)
+  wheel.add(task(), nowMs + 1_000)
+  asked = 0
+  for (let step = 0; step < 800; step += 1) {
+    nowMs += tickMs
+    t.mock.timers.tick(tickMs)
+  }
+  assert.deepEqual(seen, [1_000, 3_000, 60_000])
+  assert.ok(asked < 50, `${asked} times`)
+  assert.equal(wheel.size, 0)
+})
