@@ -5,7 +5,7 @@ export default {
   title: 'latency from send to handler, 1 KB, open loop; ms',
   options: { rates: [1_000, 10_000], seconds: 10, concurrency: 100, prefetch: 500, bytes: 1_024 },
   quick: { seconds: 2 },
-  needs: { rabbitmq: 'rabbitmq', bullmq: 'redis' },
+  needs: { rabbitmq: 'rabbitmq', bullmq: 'redis', 'millrace redis': 'redis' },
   contestants: {
     'millrace memory': ({ options }) => millraceLatency('memory:', options),
 
@@ -18,10 +18,18 @@ export default {
       return withServe(folder, (url) => rabbitmqLatency({ ...options, url }))
     },
 
+    /** What Node.js and the client leave of it. */
+    async 'bare loop'({ options, folder }) {
+      const { withBare } = await import('./brokers.mjs')
+      const { rabbitmqLatency } = await import('./peers/rabbitmq.mjs')
+      return withBare(folder, (url) => rabbitmqLatency({ ...options, url }))
+    },
     async rabbitmq({ options, urls }) {
       const { rabbitmqLatency } = await import('./peers/rabbitmq.mjs')
       return rabbitmqLatency({ ...options, url: urls.rabbitmq })
     },
+
+    'millrace redis': ({ options, urls }) => millraceLatency(urls.redis, options),
 
     async bullmq({ options, urls }) {
       const { bullmqLatency } = await import('./peers/bullmq.mjs')
@@ -36,6 +44,8 @@ export default {
     ]),
     { of: 'millrace serve', to: 'rabbitmq', metric: 'p50 at 1000/s', atMost: 0.5 },
     { of: 'millrace serve', to: 'rabbitmq', metric: 'p99 at 1000/s', atMost: 1 },
+    { of: 'millrace redis', to: 'bullmq', metric: 'p50 at 1000/s', atMost: 1 },
+    { of: 'millrace redis', to: 'bullmq', metric: 'p99 at 1000/s', atMost: 1 },
   ],
 }
 

@@ -35,10 +35,10 @@ async function startRedis(folder, processes) {
   const program = find('redis-server')
   const port = await freePort()
   const options = ['--bind', '127.0.0.1', '--port', port, '--dir', folder, '--save', '']
-  launch(processes, program, [...options, '--appendonly', 'yes', '--appendfsync', 'everysec'])
+  const pid = launch(processes, program, [...options, '--appendonly', 'yes', '--appendfsync', 'everysec'])
   await listening(port)
   const version = /v=(\S+)/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[1]
-  return { url: `redis://127.0.0.1:${port}`, version }
+  return { url: `redis://127.0.0.1:${port}`, version, pid }
 }
 
 /** RabbitMQ with its own node name, cookie, port mapper (epmd) and files, and its defaults in all else. */
@@ -79,7 +79,7 @@ async function startRabbitMQ(folder, processes) {
   return { url, version, pid }
 }
 
-/** In a process group of its own, for scripts that start others; the group is ended with us whatever happens. */
+/** In a process group of its own, for scripts that start others; the group is ended with us whatever happens. Its id. */
 function launch(processes, program, options, environment = process.env) {
   const child = spawn(program, options.map(String), { env: environment, stdio: 'ignore', detached: true })
   const end = (signal) => {
@@ -98,6 +98,7 @@ function launch(processes, program, options, environment = process.env) {
   child.on('error', () => undefined)
   process.prependOnceListener('exit', server.atExit)
   processes.push(server)
+  return child.pid
 }
 
 /** Last started first: a server before what it relies on. */

@@ -48,3 +48,33 @@ async function open(url, concurrency, handle) {
     },
   }
 }
+
+/** As the scenarios on Redis take it (redis-load.mjs). */
+export async function bullmq({ url }) {
+  const connection = new Redis(url, { maxRetriesPerRequest: null })
+  const queue = new Queue('bench', {
+    connection,
+    defaultJobOptions: { removeOnComplete: true, attempts: 5 },
+  })
+  await queue.waitUntilReady()
+  return {
+    send: (data) => queue.add('job', data),
+    sendMany: (list) => queue.addBulk(list.map((data) => ({ name: 'job', data }))),
+    async work({ concurrency, handle }) {
+      const working = new Redis(url, { maxRetriesPerRequest: null })
+      const worker = new Worker('bench', async (job) => handle(job.data), {
+        connection: working,
+        concurrency,
+      })
+      await worker.waitUntilReady()
+      return async () => {
+        await worker.close()
+        working.disconnect()
+      }
+    },
+    close: async () => {
+      await queue.close()
+      connection.disconnect()
+    },
+  }
+}
