@@ -5,7 +5,7 @@ import { residentMb, withServe } from './brokers.mjs'
 
 export default {
   title: 'AMQP: idle connections with a heartbeat and durable queues; memory of the broker in MB',
-  options: { queues: 10_000, connections: 5_000, processes: 2 },
+  options: { queues: 10_000, connections: 10_000, processes: 2 },
   quick: { queues: 1_000, connections: 500 },
   rounds: 1,
   needs: { RabbitMQ: 'rabbitmq' },

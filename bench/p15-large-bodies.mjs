@@ -1,6 +1,6 @@
 /** P15: large bodies through an AMQP broker; its memory is bounded. */
 import { deleteQueue, loadPhases, throughAmqp } from './amqp-load.mjs'
-import { withServe } from './brokers.mjs'
+import { withBare, withServe } from './brokers.mjs'
 
 export default {
   title: 'AMQP through with bodies of 1 MB, durable, persistent, confirmed, acked; messages/s',
@@ -9,6 +9,7 @@ export default {
   needs: { RabbitMQ: 'rabbitmq' },
   contestants: {
     millrace: ({ options, folder, phase }) => withServe(folder, (url) => throughAmqp(phase, url, options)),
+    'bare loop': ({ options, folder, phase }) => withBare(folder, (url) => throughAmqp(phase, url, options)),
     async RabbitMQ({ options, urls, phase }) {
       const result = await throughAmqp(phase, urls.rabbitmq, options)
       await deleteQueue(urls.rabbitmq)
@@ -18,6 +19,7 @@ export default {
   phases: loadPhases,
   targets: [
     { of: 'millrace', to: 'RabbitMQ', metric: 'rate', atLeast: 2 },
+    { of: 'millrace', to: 'bare loop', metric: 'rate', atLeast: 0.8 },
     { of: 'millrace', metric: 'broker MB', atMost: 500 },
   ],
 }
