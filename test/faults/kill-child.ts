@@ -1,13 +1,6 @@
 /**
  * The program that is killed: sends, consumes and settles as fast as it can, and writes each fact it was promised to a witness
- * file (synchronously, so that the operating system has it when the process dies).
- *
- *   S id   a send resolved
- *   D id n a delivery came, attempt n
- *   T id   an ack or a dead-lettering was asked for
- *   A id   an ack resolved true (synced)
- *   R id n a retry after attempt n resolved true (synced)
- *   X id   a dead-lettering resolved true
+ * file (synchronously, so that the operating system has it when the process dies). judge.ts says what the lines are.
  *
  * Arguments: the package's entry file, the data folder, the witness file, a seed, 'run' or 'drain'.
  */
@@ -84,7 +77,7 @@ async function drain(): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     const dead = await queue.browse({ state: 'dead', limit: 1_000_000 })
-    for (const job of dead) say(`X ${queue.name}/${job.id}`)
+    for (const job of dead) say(`P ${queue.name}/${job.id}`)
   }
   await mq.close()
   say('drained')

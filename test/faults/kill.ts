@@ -5,13 +5,11 @@ import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, readSync, rmSyn
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Random } from '../std/random.ts'
+import { judge } from './judge.ts'
+import type { Verdict } from './judge.ts'
 
-export interface KillReport {
+export interface KillReport extends Verdict {
   readonly rounds: number
-  readonly sent: number
-  readonly acked: number
-  readonly deliveries: number
-  readonly broken: readonly string[]
 }
 
 export interface KillOptions {
@@ -31,11 +29,17 @@ export async function killOverAndOver(options: KillOptions): Promise<KillReport>
     options.onRound?.(round + 1)
   }
   const code = await runChild(base, options.entry, 1, 'drain').exited
-  const report = judge(join(base, 'witness'), options.rounds)
-  const broken = code === 0 ? report.broken : [...report.broken, `the last start ended with code ${code}`]
+  const report = judge(readFileSync(join(base, 'witness'), 'utf8').split('\n'), { knowsTheDead: true })
+  const broken = [...report.broken]
+  if (code !== 0) broken.push(`the last start ended with code ${code}`)
+  if (report.late > 0) broken.push(`${report.late} deliveries were of an attempt that was over`)
   if (broken.length === 0) rmSync(base, { recursive: true, force: true })
   else cpSync(join(base, 'witness'), join(base, 'witness.kept'))
-  return { ...report, broken: broken.length === 0 ? [] : [...broken, `kept: ${base}`] }
+  return {
+    ...report,
+    rounds: options.rounds,
+    broken: broken.length === 0 ? [] : [...broken, `kept: ${base}`],
+  }
 }
 
 function runChild(base: string, entry: string, seed: number, mode: 'run' | 'drain') {
@@ -85,37 +89,4 @@ function readyAfter(base: string, position: number): boolean {
 
 function sizeOf(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.size ?? 0
-}
-
-function judge(file: string, rounds: number): KillReport {
-  const sent = new Set<string>()
-  const ended = new Set<string>()
-  const tried = new Set<string>()
-  const drained = new Set<string>()
-  let draining = false
-  /** The attempts that are behind it, for sure. */
-  const retried = new Map<string, number>()
-  const broken: string[] = []
-  let deliveries = 0
-  for (const line of readFileSync(file, 'utf8').split('\n')) {
-    const [what, id, attempt] = line.split(' ') as [string, string, string]
-    if (what === 'S') sent.add(id)
-    else if (what === 'R') retried.set(id, Number(attempt))
-    else if (what === 'T') tried.add(id)
-    else if (what === 'drain') draining = true
-    else if (what === 'A') ended.add(id)
-    else if (what === 'X') ended.add(id)
-    else if (what === 'D') {
-      deliveries += 1
-      if (draining) drained.add(id)
-      if (ended.has(id)) broken.push(`${id} was delivered again after its end was synced`)
-      const floor = retried.get(id) ?? 0
-      if (Number(attempt) <= floor) broken.push(`${id}: attempt ${attempt} after ${floor} was synced`)
-    }
-  }
-  for (const id of sent) {
-    if (ended.has(id) || tried.has(id) || drained.has(id)) continue
-    broken.push(`${id} was confirmed, its end was never asked for, and it is gone`)
-  }
-  return { rounds, sent: sent.size, acked: ended.size, deliveries, broken }
 }

@@ -15,6 +15,8 @@ export interface Call {
   /** Of the queue, or of the topology. */
   readonly key: string
   readonly words: readonly Argument[]
+  /** Told before each try. */
+  readonly onSent?: () => void
   /** What it is for, in errors: 'declare the queue emails'. */
   readonly doing: string
   /** Calls with a request number carry the mark of a repetition as their third word. */
@@ -44,6 +46,12 @@ export class Caller {
     this.#hooks = hooks
   }
 
+  async #connectionFor(call: Call): Promise<Connection> {
+    const connection = await this.#link.whenUp()
+    call.onSent?.()
+    return connection
+  }
+
   /**
    * @throws ClosedError, MillraceError ACCESS_REFUSED, BLOCKED, INTERNAL
    */
@@ -52,7 +60,7 @@ export class Caller {
     let isBlocked = false
     try {
       for (let pauses = 0; ; pauses += 1) {
-        const connection = await this.#link.whenUp()
+        const connection = await this.#connectionFor(call)
         try {
           if (call.name === undefined) return await connection.send(call.key, words)
           return await this.#library.run(connection, call.name, call.key, words)

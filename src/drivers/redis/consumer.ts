@@ -211,22 +211,12 @@ export class Consumer implements port.Consumer {
     const name = this.#name
     this.#hungry = false
     this.#number += 1
-    const sentAtMs = performance.now()
+    let sentAtMs = 0
     let reply: readonly Reply[]
     try {
-      reply = (await this.#call(
-        'work',
-        [
-          name,
-          String(this.#number),
-          '0',
-          name,
-          String(this.#setup.leaseMs),
-          String(credit),
-          ...settling.words(),
-        ],
-        true,
-      )) as readonly Reply[]
+      const lease = String(this.#setup.leaseMs)
+      const words = [name, String(this.#number), '0', name, lease, String(credit), ...settling.words()]
+      reply = (await this.#call('work', words, () => (sentAtMs = performance.now()))) as readonly Reply[]
     } catch (error) {
       settling.fail(error as Error)
       this.#fail(error as Error)
@@ -237,7 +227,10 @@ export class Consumer implements port.Consumer {
       settling.refuse()
       return this.#lostOrMissing(verdict)
     }
-    this.#lease.holds(sentAtMs, this.#setup.leaseMs * surePart)
+    const sureMs = this.#setup.leaseMs * surePart
+    // Read too late, by a process that was frozen or busy: others may have what it brings by now.
+    if (performance.now() >= sentAtMs + sureMs) this.#loseHold()
+    else this.#lease.holds(sentAtMs, sureMs)
     const [, acks, others, dueMs, out] = reply
     if (String(out) === '1') {
       const ferried = this.#setup.ferry().catch(() => undefined)
@@ -247,7 +240,7 @@ export class Consumer implements port.Consumer {
     settling.answer(String(acks), String(others))
     const taken = (reply.length - 5) / 3
     this.#hungry ||= credit > 0 && taken === credit
-    this.#deliver(name, reply)
+    if (!this.#lapsed) this.#deliver(name, reply)
     this.#wait(Number(dueMs))
     if (this.#lapsed) await this.#beginAnew()
   }
@@ -290,11 +283,15 @@ export class Consumer implements port.Consumer {
   }
 
   #lapse(): void {
+    this.#loseHold()
+    this.#renew()
+  }
+
+  #loseHold(): void {
     this.#lapsed = true
     this.#loseAll(
       new MillraceError('CONNECTION_LOST', `The lease on messages of ${this.queue} was not renewed in time`),
     )
-    this.#renew()
   }
 
   #loseAll(cause: Error): void {
@@ -313,9 +310,12 @@ export class Consumer implements port.Consumer {
   }
 
   async #beginAnew(): Promise<void> {
+    const lapsed = this.#lapsed ? this.#name : undefined
     this.#lapsed = false
     if (this.#state !== 'working') return
     try {
+      // The others need not wait until the server knows.
+      if (lapsed !== undefined) await this.#call('leave', [lapsed, '1'])
       await this.#join()
       this.#hungry = true
     } catch (error) {
@@ -369,15 +369,21 @@ export class Consumer implements port.Consumer {
     this.#setup.onGone(this)
   }
 
-  #call(name: string, words: readonly Argument[], numbered = false): Promise<Reply> {
+  /** @param onSent told before each try */
+  #call(name: string, words: readonly Argument[], onSent = nothing): Promise<Reply> {
     const { caller, keys, queue } = this.#setup
     return caller.call({
       name,
       key: keys.queue(queue),
       words,
-      numbered,
+      numbered: name === 'work',
       patient: true,
+      onSent,
       doing: `consume the queue ${queue}`,
     })
   }
+}
+
+function nothing(): void {
+  // Nobody waits for it.
 }

@@ -9,7 +9,7 @@ import type { Argument, Connection, Reply } from './node-redis.ts'
 
 const parts = ['1-queue', '2-publish', '3-work', '4-manage', '5-transfer', '6-topology']
 /** Of `commands.revision`. */
-const revision = 1
+const revision = 2
 
 export class Library {
   readonly #code = parts.map(read).join('\n')

@@ -121,7 +121,7 @@ local function use_lane(queue, lane)
 end
 
 local function ready_count(queue)
-  local sum = tonumber(call('HGET', queue.base, 'parked') or 0)
+  local sum = call('ZCARD', queue.base .. ':aside')
   for _, lane in ipairs(lanes_of(queue)) do
     sum = sum + call('LLEN', queue.base .. ':ready:' .. lane) + call('ZCARD', queue.base .. ':returned:' .. lane)
   end
@@ -213,19 +213,20 @@ local function free_key(queue, id)
   local next_id = id_of(entry)
   call('HSET', queue.base .. ':owners', key, next_id)
   call('HSET', queue.base .. ':owned', next_id, key)
-  count(queue, 'parked', -1)
+  call('ZREM', queue.base .. ':aside', entry)
   count_bytes(queue, { next_id }, -1)
   put_back(queue, entry)
 end
 
--- Whether the message may be handed out: it owns its key, or has none. Otherwise it waits for its turn.
+-- Whether the message may be handed out: it owns its key, or has none. Otherwise it waits for its turn: behind the others
+-- of its key, and aside with all that wait, by place.
 local function admit(queue, entry, id, key)
   if key == '' then return true end
   local owner = call('HGET', queue.base .. ':owners', key)
   if owner == id then return true end
   if owner then
     call('RPUSH', queue.base .. ':parked:' .. key, entry)
-    count(queue, 'parked', 1)
+    call('ZADD', queue.base .. ':aside', place_of(entry), entry)
     count_bytes(queue, { id }, 1)
     return false
   end

@@ -208,14 +208,16 @@ function commands.work(keys, args)
   local client, number, consumer = args[1], tonumber(args[2]), args[4]
   local lease, credit, acks = tonumber(args[5]), tonumber(args[6]), tonumber(args[7])
   local deadline = call('ZSCORE', live_key(queue), consumer)
-  if not deadline then return { 'lost' } end
+  -- Each renewal is a write: a tenth of the lease may pass before it, and consumers count on what is left (`surePart`).
+  if deadline and tonumber(deadline) - now < lease * 0.9 then
+    call('ZADD', live_key(queue), 'XX', 'GT', whole(now + lease), consumer)
+  end
   local reply = { 'ok', '', '', -1, '0' }
   if args[3] == '1' then
     local before = answer_before(queue, client, number)
     if before then return repeat_reply(queue, consumer, before, reply) end
   end
-  -- Each renewal is a write: a tenth of the lease may pass before it, and consumers count on what is left (`surePart`).
-  if tonumber(deadline) - now < lease * 0.9 then call('ZADD', live_key(queue), 'XX', 'GT', whole(now + lease), consumer) end
+  if not deadline then return { 'lost' } end
 
   local acked, others = {}, {}
   for index = 1, acks do acked[index] = args[7 + index] end

@@ -13,6 +13,7 @@ local function delete_queue(queue)
   local keys = {
     base, base .. ':messages', base .. ':delayed', base .. ':attempts', base .. ':consumers', base .. ':resting',
     base .. ':waiting', base .. ':owned', base .. ':out', base .. ':transfers', base .. ':lanes',
+    base .. ':aside',
   }
   for lane = 0, queue.priorities do
     keys[#keys + 1] = base .. ':ready:' .. lane
@@ -45,13 +46,14 @@ function commands.delete(keys, args)
   return { 'ok', held }
 end
 
--- consumer: gone for good; what it holds goes back, no attempt used up. 'deleted' where that was the queue's last one.
+-- consumer, late ('1': its lease is over): gone for good. What it holds goes back, an attempt used up if it was late.
+-- 'deleted' where that was the queue's last one; who was late comes again.
 function commands.leave(keys, args)
   local queue = open_queue(keys[1])
   if not queue then return 'missing' end
   if not call('ZSCORE', queue.base .. ':consumers', args[1]) then return 'lost' end
-  dismiss(queue, args[1], false)
-  if queue.auto_delete and call('ZCARD', queue.base .. ':consumers') == 0 then
+  dismiss(queue, args[1], args[2] == '1')
+  if queue.auto_delete and args[2] ~= '1' and call('ZCARD', queue.base .. ':consumers') == 0 then
     delete_queue(queue)
     return 'deleted'
   end
@@ -77,15 +79,19 @@ function commands.stats(keys)
   local base = queue.base
   dismiss_late(queue, now)
   promote(queue, now)
-  local unacked = 0
+  -- What is being brought elsewhere is in somebody's hands too.
+  local unacked = call('ZCARD', base .. ':out')
   for _, consumer in ipairs(call('ZRANGE', base .. ':consumers', 0, -1)) do
     unacked = unacked + call('SCARD', base .. ':held:' .. consumer)
   end
   local oldest = 0
-  for _, lane in ipairs(lanes_of(queue)) do
-    local entry = call('ZRANGE', base .. ':returned:' .. lane, 0, 0)[1] or call('LINDEX', base .. ':ready:' .. lane, 0)
+  local function consider(entry)
     local record = entry and call('HGET', base .. ':messages', id_of(entry))
     if record then oldest = math.max(oldest, now - tonumber(string.match(record, '^%d+'))) end
+  end
+  consider(call('ZRANGE', base .. ':aside', 0, 0)[1])
+  for _, lane in ipairs(lanes_of(queue)) do
+    consider(call('ZRANGE', base .. ':returned:' .. lane, 0, 0)[1] or call('LINDEX', base .. ':ready:' .. lane, 0))
   end
   local reply = {
     'ok', ready_count(queue), unacked, call('ZCARD', base .. ':delayed'),
@@ -132,6 +138,30 @@ local function browse_lane(queue, lane, place, limit)
   return entries
 end
 
+-- Lane by lane, and last those that wait for their key. Where to go on: lane + 1 (0: those that wait) and place.
+local function browse_ready(queue, limit, cursor)
+  local from, place = string.match(cursor, '^(%d+)%.(%d+)$')
+  local entries, go_on = {}, ''
+  local function add(number, list)
+    for _, entry in ipairs(list) do
+      entries[#entries + 1] = entry
+      go_on = whole(number) .. '.' .. whole(place_of(entry))
+    end
+  end
+  local function after(number) return tonumber(from) == number and tonumber(place) or 0 end
+  for _, lane in ipairs(lanes_of(queue)) do
+    local number = lane + 1
+    if #entries < limit and (not from or number <= tonumber(from)) then
+      add(number, browse_lane(queue, lane, after(number), limit - #entries))
+    end
+  end
+  if #entries < limit then
+    local low = '(' .. whole(after(0))
+    add(0, call('ZRANGEBYSCORE', queue.base .. ':aside', low, '+inf', 'LIMIT', 0, limit - #entries))
+  end
+  return entries, #entries == limit and go_on or ''
+end
+
 -- state, limit, cursor: 'ok', where to go on ('' at the end), then entry, attempts, record and due time of each.
 function commands.browse(keys, args)
   local queue = open_queue(keys[1])
@@ -140,18 +170,7 @@ function commands.browse(keys, args)
   local state, limit, cursor = args[1], tonumber(args[2]), args[3]
   local entries, go_on = {}, ''
   if state == 'ready' then
-    local from_lane, place = string.match(cursor, '^(%d+)%.(%d+)$')
-    for _, lane in ipairs(lanes_of(queue)) do
-      if not from_lane or tonumber(lane) <= tonumber(from_lane) then
-        local after = lane == from_lane and tonumber(place) or 0
-        for _, entry in ipairs(browse_lane(queue, lane, after, limit - #entries)) do
-          entries[#entries + 1] = entry
-          go_on = lane .. '.' .. whole(place_of(entry))
-        end
-        if #entries >= limit then break end
-      end
-    end
-    if #entries < limit then go_on = '' end
+    entries, go_on = browse_ready(queue, limit, cursor)
   else
     local from = tonumber(cursor) or 0
     if state == 'delayed' then
@@ -171,6 +190,16 @@ function commands.browse(keys, args)
   return reply
 end
 
+-- Off those that wait for their key: its id.
+local function unpark(queue, entry)
+  local id = id_of(entry)
+  local _, _, key = head_of(call('HGET', queue.base .. ':messages', id))
+  call('LREM', queue.base .. ':parked:' .. key, 1, entry)
+  call('ZREM', queue.base .. ':aside', entry)
+  count_bytes(queue, { id }, -1)
+  return id
+end
+
 -- state, limit: how many were dropped, and '1' where there is more to drop.
 function commands.purge(keys, args)
   local queue = open_queue(keys[1])
@@ -183,16 +212,8 @@ function commands.purge(keys, args)
       for _, entry in ipairs(take_off(queue, lane, limit - #ids)) do ids[#ids + 1] = id_of(entry) end
       if #ids >= limit then break end
     end
-    if #ids < limit and tonumber(call('HGET', queue.base, 'parked') or 0) > 0 then
-      for _, key in ipairs(call('HKEYS', queue.base .. ':owners')) do
-        while #ids < limit do
-          local entry = call('LPOP', queue.base .. ':parked:' .. key)
-          if not entry then break end
-          ids[#ids + 1] = id_of(entry)
-          count(queue, 'parked', -1)
-        end
-      end
-    end
+    local aside = #ids < limit and call('ZRANGE', queue.base .. ':aside', 0, limit - #ids - 1) or {}
+    for index = 1, #aside do ids[#ids + 1] = unpark(queue, aside[index]) end
   end
   if state ~= 'ready' and #ids < limit then
     local delayed = call('ZPOPMIN', queue.base .. ':delayed', limit - #ids)
@@ -203,8 +224,7 @@ function commands.purge(keys, args)
   return { 'ok', #ids, #ids >= limit and 1 or 0 }
 end
 
--- Message ids, as their publishers named them, may be the same: all of them go.
--- cursor, what the content begins with or holds: the delayed messages in slices, for the client to choose from.
+-- ids: how many of them were delayed, and are dropped. Which they are the client finds out by browsing.
 function commands.cancel(keys, args)
   local queue = open_queue(keys[1])
   if not queue then return { 'missing' } end
