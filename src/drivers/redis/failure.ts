@@ -70,6 +70,13 @@ export function dialFailure(error: unknown, where: string): MillraceError {
       { cause: error },
     )
   }
+  if (said.includes('DB index is out of range')) {
+    return new MillraceError(
+      'NOT_ALLOWED',
+      `${where} does not have the database of the URL's path (${said}); 'databases' in redis.conf says how many there are`,
+      { cause: error },
+    )
+  }
   return new MillraceError('UNREACHABLE', `No Redis answers at ${where} (${said}); is it running?`, {
     cause: error,
   })
