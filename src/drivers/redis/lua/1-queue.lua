@@ -245,11 +245,14 @@ local function forget(queue, ids)
   end
 end
 
+-- Before all times, so that what was never tried is brought in the order in which it left.
+local before_times = -2 ^ 52
+
 -- The message is to go elsewhere: it waits in `out` until somebody has brought it there.
 local function send_out(queue, id, transfer)
   free_key(queue, id)
   call('HSET', queue.base .. ':transfers', id, cjson.encode(transfer))
-  call('ZADD', queue.base .. ':out', 0, id)
+  call('ZADD', queue.base .. ':out', whole(before_times + call('HINCRBY', queue.base, 'sequence', 1)), id)
 end
 
 -- To the dead-letter exchange, or away where there is none.
