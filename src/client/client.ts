@@ -174,7 +174,9 @@ export class Client {
       options.timeout === undefined ? undefined : durationMs(options.timeout, 'close: timeout')
     const { outbox } = this.#link
     try {
-      await Promise.all([...this.#owned].map((owned) => owned.closeWithConnection(timeoutMs)))
+      const closed = Promise.all([...this.#owned].map((owned) => owned.closeWithConnection(timeoutMs)))
+      // To stop taking, to wait for jobs and to hand them back, so long each: a server that is away answers none of them.
+      await within(timeoutMs === undefined ? undefined : 3 * timeoutMs, closed)
       this.#ended = true
       this.#requests.close(closedError())
       await within(timeoutMs, outbox.drain())

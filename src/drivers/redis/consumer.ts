@@ -21,6 +21,7 @@ import { Lease } from './lease.ts'
 import type { Argument, Reply } from './node-redis.ts'
 import { assertDelay } from './outbound.ts'
 import { Settling } from './settling.ts'
+import { within } from './within.ts'
 
 export interface ConsumerSetup {
   readonly caller: Caller
@@ -48,6 +49,8 @@ const maximumClaim = 512
 const renewals = 3
 const surePart = 0.9
 const longestTimerMs = 2 ** 31 - 1
+/** What the server is told at the end may take so long. */
+const farewellMs = 2_000
 
 export class Consumer implements port.Consumer {
   readonly #setup: ConsumerSetup
@@ -98,11 +101,8 @@ export class Consumer implements port.Consumer {
   async cancel(): Promise<void> {
     if (this.#state !== 'working' && this.#state !== 'joining') return
     this.#state = 'resting'
-    // What comes with the request under way is handed back.
-    while (this.#underWay !== undefined) await this.#underWay
-    if (this.#held.size === 0 && this.#settling.size === 0) return this.#leave()
-    await this.#call('rest', [this.#name]).catch(() => undefined)
-    this.#schedule()
+    // A server that is away is told when it is back, or finds out by the lease.
+    await within(farewellMs, this.#rest())
   }
 
   /** Resolves when nothing is held any more and all is told. */
@@ -160,6 +160,14 @@ export class Consumer implements port.Consumer {
   /** Something is held, or to be told. */
   get isBusy(): boolean {
     return this.#held.size > 0 || this.#settling.size > 0 || this.#underWay !== undefined
+  }
+
+  async #rest(): Promise<void> {
+    // What comes with the request under way is handed back.
+    while (this.#underWay !== undefined) await this.#underWay
+    if (this.#held.size === 0 && this.#settling.size === 0) return this.#leave()
+    await this.#call('rest', [this.#name]).catch(() => undefined)
+    this.#schedule()
   }
 
   /** At the end of the turn, when all that is settled in it is known. */
