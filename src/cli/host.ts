@@ -1,10 +1,12 @@
 /** What every command shares: the terminal, the engine that `--url` names, and how results and failures are told. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Client } from '../index.ts'
+import { within } from '../client/timer.ts'
+import { untilAborted } from '../client/wait.ts'
 import { MillraceError } from '../model/errors.ts'
 import { UsageError, exitCode, exitCodeOf, messageOf } from './exit-code.ts'
 import { assertFolder, folderOf } from './folder.ts'
-import { OutputClosed } from './terminal.ts'
+import { OutputClosed, momentAfter } from './terminal.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Options that every command takes. */
@@ -19,6 +21,11 @@ interface ConnectedOptions {
   /** A data folder that is missing is made; else it is an error, for it is most likely a typing mistake. */
   readonly create?: boolean
 }
+
+/** How long a connection may be away before it is told. */
+const patienceMs = 500
+/** For a command to finish what it has in hand after Ctrl-C: a server that does not answer must not hold up the end. */
+const graceMs = 3_000
 
 export class Host {
   readonly terminal: Terminal
@@ -44,14 +51,13 @@ export class Host {
     task: (mq: Client) => Promise<number>,
   ): Promise<number> {
     const mq = await this.#connect(options)
-    mq.on('warning', (message) => this.terminal.note(`millrace: warning: ${message}`))
-    mq.on('blocked', (reason) => this.terminal.note(`millrace: sending waits: ${reason}`))
+    this.#tell(mq)
     try {
       // What recovery found is told in the next turn, and a short command would be over by then.
       await nextTurn()
-      return await task(mq)
+      return await untilAborted(momentAfter(this.terminal.interrupted, graceMs), task(mq))
     } finally {
-      await mq.close({ timeout: '5s' })
+      await this.#close(mq)
     }
   }
 
@@ -67,6 +73,33 @@ export class Host {
     return connect(url, {
       signal: this.terminal.interrupted,
       ...(options.namespace !== undefined && { namespace: options.namespace }),
+    })
+  }
+
+  /** Who pressed Ctrl-C wants to go, also where the server does not answer. */
+  async #close(mq: Client): Promise<void> {
+    const { interrupted } = this.terminal
+    if (interrupted.aborted) await within(graceMs, mq.close({ timeout: '1s' }))
+    else await mq.close({ timeout: '5s' })
+  }
+
+  /** What happens to the connection meanwhile, lest a command that waits seem to hang. */
+  #tell(mq: Client): void {
+    const { terminal } = this
+    mq.on('warning', (message) => terminal.note(`millrace: warning: ${message}`))
+    mq.on('blocked', (reason) => terminal.note(`millrace: sending waits: ${reason}`))
+    mq.on('unblocked', () => terminal.note('millrace: sending goes on'))
+    let outage: NodeJS.Timeout | undefined
+    mq.on('down', (cause) => {
+      // One that is over soon is nobody's concern, and one that ends the command is its error.
+      outage = setTimeout(() => {
+        outage = undefined
+        terminal.note(`millrace: ${cause.message}; connecting again`)
+      }, patienceMs).unref()
+    })
+    mq.on('up', () => {
+      if (outage === undefined) terminal.note('millrace: connected again')
+      clearTimeout(outage)
     })
   }
 

@@ -25,5 +25,7 @@ const terminal = new Terminal({
 })
 
 process.exitCode = await run(process.argv.slice(2), terminal)
+// What a server that is away was not told is no reason to stay.
+if (interrupted.signal.aborted) process.exit()
 // A terminal or pipe that was read from would keep the process waiting for more.
 process.stdin.unref?.()

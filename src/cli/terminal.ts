@@ -109,3 +109,12 @@ export class Terminal {
     }
   }
 }
+
+/** Aborts so long after the other one. */
+export function momentAfter(interrupted: AbortSignal, ms: number): AbortSignal {
+  const controller = new AbortController()
+  const begin = (): void => void setTimeout(() => controller.abort(), ms).unref()
+  if (interrupted.aborted) begin()
+  else interrupted.addEventListener('abort', begin, { once: true })
+  return controller.signal
+}

@@ -57,17 +57,26 @@ function sink(take: (text: string) => void): Writable {
   })
 }
 
+/** Words, or a line to be cut at its spaces. */
+type Line = string | readonly string[]
+
 /** A data folder of the test's own, and command lines that use it. */
 export async function shell(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-cli-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const url = `file:${join(folder, 'data')}`
-  const sh = (line: string | readonly string[], options: RunOptions = {}): Promise<Ran> =>
-    millrace(typeof line === 'string' ? line.split(' ') : line, {
-      ...options,
-      environment: { MQ_URL: url, ...options.environment },
-    })
+  const sh = (line: Line, options: RunOptions = {}): Promise<Ran> =>
+    millrace(wordsOf(line), { ...options, environment: { MQ_URL: url, ...options.environment } })
   return { folder, url, sh }
+}
+
+/** Command lines with this `--url`. */
+export function shellOn(url: string): (line: Line, options?: RunOptions) => Promise<Ran> {
+  return (line, options) => millrace([...wordsOf(line), '--url', url], options)
+}
+
+function wordsOf(line: Line): readonly string[] {
+  return typeof line === 'string' ? line.split(' ') : line
 }
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))

@@ -25,27 +25,33 @@ function queues(host: Host, flags: SharedOptions): Promise<number> {
   return host.connected(flags, async (mq) => {
     const found = await reports(mq)
     if (flags.json === true) {
-      for (const [name, report] of found) await terminal.print(JSON.stringify({ name, ...report }))
+      for (const { name, report } of found) {
+        await terminal.print(JSON.stringify({ name, ...(report ?? { exclusive: true }) }))
+      }
     } else if (found.length === 0) terminal.note('millrace: there are no queues')
     else {
-      const rows = found.map(([name, { ready, unacked, delayed, consumers, paused }]) => [
-        paused ? `${name} (paused)` : name,
-        ready,
-        unacked ?? unknownFigure,
-        delayed ?? unknownFigure,
-        consumers,
-      ])
-      await terminal.print(
-        table(terminal, ['NAME', 'READY', 'UNACKED', 'DELAYED', 'CONSUMERS'], rows).join('\n'),
-      )
+      const head = ['NAME', 'READY', 'UNACKED', 'DELAYED', 'CONSUMERS']
+      await terminal.print(table(terminal, head, found.map(rowOf)).join('\n'))
     }
     return exitCode.ok
   })
 }
 
-async function reports(mq: Client): Promise<[name: string, report: QueueReport][]> {
+interface Listed {
+  readonly name: string
+  /** Undefined for a queue that is another connection's alone: nobody else is told its figures. */
+  readonly report: QueueReport | undefined
+}
+
+function rowOf({ name, report }: Listed): (string | number)[] {
+  if (report === undefined) return [`${name} (exclusive)`, ...Array<string>(4).fill(unknownFigure)]
+  const { ready, unacked = unknownFigure, delayed = unknownFigure, consumers, paused } = report
+  return [paused ? `${name} (paused)` : name, ready, unacked, delayed, consumers]
+}
+
+async function reports(mq: Client): Promise<Listed[]> {
   const names = [...(await mq.queues())].sort()
-  const found: [string, QueueReport][] = []
+  const found: Listed[] = []
   for (let start = 0; start < names.length; start += together) {
     const part = await Promise.all(names.slice(start, start + together).map((name) => reportOf(mq, name)))
     for (const entry of part) if (entry !== undefined) found.push(entry)
@@ -54,11 +60,13 @@ async function reports(mq: Client): Promise<[name: string, report: QueueReport][
 }
 
 /** Undefined for a queue that was deleted meanwhile. */
-async function reportOf(mq: Client, name: string): Promise<[string, QueueReport] | undefined> {
+async function reportOf(mq: Client, name: string): Promise<Listed | undefined> {
   try {
-    return [name, await mq.queue(name, { declare: false }).stats()]
+    return { name, report: await mq.queue(name, { declare: false }).stats() }
   } catch (error) {
-    if (error instanceof MillraceError && error.code === 'NOT_FOUND') return undefined
+    if (!(error instanceof MillraceError)) throw error
+    if (error.code === 'NOT_FOUND') return undefined
+    if (error.code === 'RESOURCE_LOCKED') return { name, report: undefined }
     throw error
   }
 }

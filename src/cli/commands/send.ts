@@ -3,12 +3,14 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { Client, SendOptions, Sent } from '../../index.ts'
 import { MillraceError } from '../../model/errors.ts'
+import { untilAborted } from '../../client/wait.ts'
 import { duration, header, integer } from '../arguments.ts'
 import { UsageError, exitCode } from '../exit-code.ts'
 import { counted } from '../format.ts'
 import type { Host, SharedOptions } from '../host.ts'
 import { messageData } from '../input.ts'
 import { Progress } from '../progress.ts'
+import { momentAfter } from '../terminal.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface SendFlags extends SharedOptions {
@@ -28,6 +30,8 @@ interface SendFlags extends SharedOptions {
 
 /** Sends that wait for the engine at once. */
 const maximumUnderWay = 1_000
+/** What is under way when Ctrl-C is pressed: a server that takes nothing must not hold up the end. */
+const graceMs = 1_000
 
 export function addSend(program: Command, host: Host): void {
   program
@@ -100,28 +104,29 @@ async function sendAll(
   })
   const options = sendOptions(flags)
   const report = new Report(terminal, name, flags)
+  const patience = momentAfter(terminal.interrupted, graceMs)
   // Told in the order they were given, while later ones are under way.
   let told: Promise<void> = Promise.resolve()
-  let failed = false
+  let failure: unknown
   let begun = 0
   try {
     for await (const body of data) {
-      if (failed) break
+      if (failure !== undefined) break
       if (terminal.interrupted.aborted) throw new MillraceError('ABORTED', 'Interrupted')
       const sent = queue.send(body, options)
-      sent.catch(() => (failed = true))
+      sent.catch((error: unknown) => (failure ??= error))
       told = told.then(async () => report.tell(await sent))
-      told.catch(() => (failed = true))
+      told.catch((error: unknown) => (failure ??= error))
       begun += 1
-      if (begun % maximumUnderWay === 0) await told
+      if (begun % maximumUnderWay === 0) await untilAborted(patience, told)
     }
   } catch (error) {
-    await told
-    report.broken()
-    throw error
+    failure ??= error
   }
-  await told
-  return report.end()
+  await untilAborted(patience, told).catch((error: unknown) => (failure ??= error))
+  if (failure === undefined) return report.end()
+  report.broken(terminal.interrupted.aborted ? begun : 0)
+  throw failure
 }
 
 function sendOptions(flags: SendFlags): SendOptions {
@@ -165,12 +170,20 @@ class Report {
     if (this.#json) await this.#terminal.print(JSON.stringify(sent))
   }
 
-  /** It ends before the input does: what went before it is in the queue. */
-  broken(): void {
+  /**
+   * It ends before the input does: what went before it is in the queue.
+   * @param begun how many were sent, where nobody waited for the rest of them
+   */
+  broken(begun: number): void {
     this.#progress.end()
     const { done } = this.#progress
     if (done > 0)
       this.#terminal.note(`millrace: ${counted(done, 'message')} went to ${this.#queue} before this`)
+    if (begun > done) {
+      this.#terminal.note(
+        `millrace: ${counted(begun - done, 'message')} may have gone to ${this.#queue} or not`,
+      )
+    }
   }
 
   async end(): Promise<number> {

@@ -24,7 +24,9 @@ interface Rates {
 export function addStats(program: Command, host: Host): void {
   program
     .command('stats')
-    .description("Show a queue's figures; sums count from the start of the engine")
+    .description(
+      "Show a queue's figures; sums count from the start of the engine, on redis since the queue was made",
+    )
     .argument('<queue>', 'the queue')
     .option('--watch', 'go on until Ctrl-C, with rates')
     .addOption(
