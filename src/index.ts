@@ -31,8 +31,8 @@ export interface ConnectOptions {
  *   for its fsync), `?sync=100ms` (fsync at that interval) or `?sync=os` (left to the operating system)
  * - `amqp://user:password@host:5672/vhost` RabbitMQ, `amqps://` with TLS; needs the package `amqplib`; settings and limits are
  *   in docs/rabbitmq.md
- * - `redis://user:password@host:6379/0` Redis 6.2 and later or Valkey, `rediss://` with TLS; needs the package `redis`; settings
- *   and limits are in docs/redis.md
+ * - `redis://user:password@host:6379/0` Redis 6.2 and later or Valkey, `rediss://` with TLS, `redis+sentinel://host:26379/name`
+ *   behind sentinels; needs the package `redis`; settings and limits are in docs/redis.md
  *
  * @throws ValidationError INVALID_URL, UNKNOWN_SCHEME; StoreError DIRECTORY_LOCKED, DIRECTORY_UNUSABLE, FORMAT_TOO_NEW;
  *   ConflictError where this process has the folder open with another `sync`; MillraceError UNREACHABLE, ACCESS_REFUSED,
@@ -71,7 +71,9 @@ async function createDriver(url: string | URL, options: ConnectOptions): Promise
       return amqpDriver(text, settings)
     }
     case 'redis':
-    case 'rediss': {
+    case 'rediss':
+    case 'redis+sentinel':
+    case 'rediss+sentinel': {
       const { redisDriver } = await import('./drivers/redis/redis.ts')
       return redisDriver(text, settings)
     }

@@ -1,32 +1,63 @@
 /**
- * `redis://` under test. One server serves the whole run, a key prefix and a user each test; every driver has a proxy of its
- * own, by which its network is harmed and nobody else's.
+ * `redis://` under test, on one server and on a cluster. The servers serve a whole run, a key prefix and a user each test; every
+ * driver has proxies of its own, by which its network is harmed and nobody else's.
  */
 import type { Driver } from '../../src/client/driver.ts'
 import type { ConnectOptions, EngineUnderTest, Harness, NetworkHooks } from '../../src/conformance/index.ts'
 import { redisDriver } from '../../src/drivers/redis/redis.ts'
 import { Proxy } from '../servers/proxy.ts'
+import { RedisCluster } from '../servers/redis-cluster.ts'
 import { RedisServer } from '../servers/redis.ts'
 import { stepClock } from './step-clock.ts'
 
-let shared: Promise<RedisServer> | undefined
-let worlds = 0
-
-export const redisEngine: EngineUnderTest = {
-  name: 'redis',
-  create: async () => {
-    const server = await (shared ??= RedisServer.start({ sync: 'always', users: true }))
-    const harness = new RedisHarness(server)
-    await harness.prepare()
-    return harness
-  },
+/** One server, or the nodes of a cluster. */
+interface Site {
+  readonly servers: readonly RedisServer[]
+  readonly isCluster: boolean
+  /** Resolves when they serve again. */
+  whenReady(): Promise<void>
+  close(): Promise<void>
 }
 
-/** Ends the server of the run. */
+let shared: Promise<Site> | undefined
+let worlds = 0
+
+export const redisEngine = engineOn('redis', async () => {
+  const server = await RedisServer.start({ sync: 'always', users: true })
+  return {
+    servers: [server],
+    isCluster: false,
+    whenReady: () => Promise.resolve(),
+    close: () => server.close(),
+  }
+})
+
+export const redisClusterEngine = engineOn('redis: a cluster', async () => {
+  const cluster = await RedisCluster.start({ sync: 'always', users: true })
+  return {
+    servers: cluster.servers,
+    isCluster: true,
+    whenReady: () => cluster.whenWhole(),
+    close: () => cluster.close(),
+  }
+})
+
+function engineOn(name: string, start: () => Promise<Site>): EngineUnderTest {
+  return {
+    name,
+    create: async () => {
+      const harness = new RedisHarness(await (shared ??= start()))
+      await harness.prepare()
+      return harness
+    },
+  }
+}
+
+/** Ends the servers of the run. */
 export async function stopRedis(): Promise<void> {
-  const server = await shared
+  const site = await shared
   shared = undefined
-  await server?.close()
+  await site?.close()
 }
 
 const heartbeatMs = 1_000
@@ -34,23 +65,22 @@ const heartbeatMs = 1_000
 const leaseMs = 1_500
 
 class RedisHarness implements Harness {
-  readonly #server: RedisServer
+  readonly #site: Site
   readonly #name = `world-${(worlds += 1)}`
-  readonly #proxies = new Map<Driver, Proxy>()
+  /** Of each driver, one for each server. */
+  readonly #proxies = new Map<Driver, readonly Proxy[]>()
   readonly #clock = stepClock()
   readonly network: NetworkHooks
 
-  constructor(server: RedisServer) {
-    this.#server = server
+  constructor(site: Site) {
+    this.#site = site
     this.network = {
       heartbeatMs,
-      freeze: async (driver) => this.#proxy(driver).freeze(),
-      cut: async (driver) => this.#proxy(driver).cut(),
-      heal: async (driver) => this.#proxy(driver).heal(),
+      freeze: async (driver) => this.#proxiesOf(driver).forEach((proxy) => proxy.freeze()),
+      cut: async (driver) => this.#proxiesOf(driver).forEach((proxy) => proxy.cut()),
+      heal: async (driver) => this.#proxiesOf(driver).forEach((proxy) => proxy.heal()),
       loseTopology: () => this.#forget(),
-      revoke: async () => {
-        await this.#server.command('ACL', 'DELUSER', this.#name)
-      },
+      revoke: () => this.#everywhere('ACL', 'DELUSER', this.#name),
       connectSkewed: async (skewMs) => {
         await this.#clock.step(skewMs)
         return this.connect()
@@ -60,72 +90,84 @@ class RedisHarness implements Harness {
 
   /** The user of this world, who may use its keys alone. */
   async prepare(): Promise<void> {
-    await this.#server.command(
+    const name = this.#name
+    await this.#everywhere(
       'ACL',
       'SETUSER',
-      this.#name,
+      name,
       'reset',
       'on',
       '>secret',
-      `~${this.#name}:*`,
-      `&${this.#name}:*`,
+      `~${name}:*`,
+      `&${name}:*`,
       '+@all',
     )
-    await this.#server.command('ACL', 'SAVE')
+    await this.#everywhere('ACL', 'SAVE')
   }
 
   async connect({ namespace }: ConnectOptions = {}): Promise<Driver> {
-    const proxy = await Proxy.start({ port: this.#server.port })
-    const settings = `prefix=${this.#name}&lease=${leaseMs}&heartbeat=${heartbeatMs}`
-    const driver = redisDriver(
-      `redis://${this.#name}:secret@127.0.0.1:${proxy.port}?${settings}`,
-      namespace === undefined ? {} : { namespace },
-    )
-    this.#proxies.set(driver, proxy)
+    const { servers, isCluster } = this.#site
+    const proxies = await Promise.all(servers.map(({ port }) => Proxy.start({ port })))
+    const settings = `prefix=${this.#name}&lease=${leaseMs}&heartbeat=${heartbeatMs}&connection_timeout=20000`
+    const url = `redis://${this.#name}:secret@127.0.0.1:${servers[0]?.port}?${settings}`
+    const driver = redisDriver(isCluster ? `${url}&cluster=yes` : url, {
+      ...(namespace !== undefined && { namespace }),
+      addressMap: ({ host, port }) => {
+        const index = servers.findIndex((server) => server.port === port)
+        return { host, port: proxies[index]?.port ?? port }
+      },
+    })
+    this.#proxies.set(driver, proxies)
     const close = driver.close.bind(driver)
     // A test that counts sockets opens and closes many.
     driver.close = async (options) => {
       await close(options)
-      await proxy.close()
+      for (const proxy of proxies) await proxy.close()
     }
     return driver
   }
 
   async restart(): Promise<void> {
-    await this.#server.restart()
+    await Promise.all(this.#site.servers.map((server) => server.restart()))
+    await this.#site.whenReady()
   }
 
   async crash(): Promise<void> {
-    await this.#server.kill()
-    await this.#server.boot()
+    await Promise.all(this.#site.servers.map((server) => server.kill()))
+    await Promise.all(this.#site.servers.map((server) => server.boot()))
+    await this.#site.whenReady()
   }
 
   async kill(driver: Driver): Promise<void> {
-    this.#proxy(driver).cut()
+    for (const proxy of this.#proxiesOf(driver)) proxy.cut()
   }
 
   /** Redis refuses writes for want of memory as it does for want of disk. */
   async diskFull(full: boolean): Promise<void> {
-    await this.#server.command('CONFIG', 'SET', 'maxmemory', full ? '1' : '0')
+    await this.#everywhere('CONFIG', 'SET', 'maxmemory', full ? '1' : '0')
   }
 
   async dispose(): Promise<void> {
     this.#clock.restore()
-    for (const proxy of this.#proxies.values()) await proxy.close()
-    await this.#server.command('CONFIG', 'SET', 'maxmemory', '0')
+    for (const proxies of this.#proxies.values()) for (const proxy of proxies) await proxy.close()
+    await this.#everywhere('CONFIG', 'SET', 'maxmemory', '0')
     await this.#forget()
-    await this.#server.command('ACL', 'DELUSER', this.#name)
+    await this.#everywhere('ACL', 'DELUSER', this.#name)
   }
 
   async #forget(): Promise<void> {
     const script =
       "local keys = redis.call('KEYS', ARGV[1]) for _, key in ipairs(keys) do redis.call('UNLINK', key) end return #keys"
-    await this.#server.command('EVAL', script, '0', `${this.#name}:*`)
+    await this.#everywhere('EVAL', script, '0', `${this.#name}:*`)
   }
 
-  #proxy(driver: Driver): Proxy {
-    const proxy = this.#proxies.get(driver)
-    if (proxy === undefined) throw new Error('this harness did not make that driver')
-    return proxy
+  async #everywhere(...words: readonly string[]): Promise<void> {
+    await Promise.all(this.#site.servers.map((server) => server.command(...words)))
+  }
+
+  #proxiesOf(driver: Driver): readonly Proxy[] {
+    const proxies = this.#proxies.get(driver)
+    if (proxies === undefined) throw new Error('this harness did not make that driver')
+    return proxies
   }
 }

@@ -1,43 +1,33 @@
-/** A Redis Cluster of the test's own: three masters, no replicas, all slots covered. */
+/** A Redis Cluster of the test's own: three masters that cover all slots, and as many replicas of each as are asked for. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { freePort } from './free-port.ts'
 import { RedisServer } from './redis.ts'
 import type { RedisOptions } from './redis.ts'
 
 const slots = 16_384
-const nodes = 3
+const masters = 3
 const formTimeoutMs = 30_000
 
+interface Node {
+  readonly server: RedisServer
+  /** Where the nodes speak to each other. */
+  readonly busPort: number
+}
+
 export class RedisCluster {
-  readonly servers: readonly RedisServer[]
+  readonly #nodes: Node[]
 
-  /** Of the nodes, where they speak to each other. */
-  readonly #busPorts: readonly number[]
-
-  private constructor(servers: readonly RedisServer[], busPorts: readonly number[]) {
-    this.servers = servers
-    this.#busPorts = busPorts
+  private constructor(nodes: Node[]) {
+    this.#nodes = nodes
   }
 
-  static async start(options: RedisOptions = {}): Promise<RedisCluster> {
-    const servers: RedisServer[] = []
-    const busPorts: number[] = []
-    for (let index = 0; index < nodes; index += 1) {
-      const busPort = await freePort()
-      busPorts.push(busPort)
-      servers.push(
-        await RedisServer.start({
-          ...options,
-          settings: {
-            'cluster-enabled': 'yes',
-            'cluster-port': String(busPort),
-            'cluster-node-timeout': '2000',
-            ...options.settings,
-          },
-        }),
-      )
-    }
-    const cluster = new RedisCluster(servers, busPorts)
+  static async start({
+    replicas = 0,
+    ...options
+  }: RedisOptions & { replicas?: number } = {}): Promise<RedisCluster> {
+    const nodes: Node[] = []
+    for (let index = 0; index < masters * (1 + replicas); index += 1) nodes.push(await startNode(options))
+    const cluster = new RedisCluster(nodes)
     try {
       await cluster.#form()
     } catch (error) {
@@ -45,6 +35,11 @@ export class RedisCluster {
       throw error
     }
     return cluster
+  }
+
+  /** The masters, as it began, then their replicas. */
+  get servers(): readonly RedisServer[] {
+    return this.#nodes.map(({ server }) => server)
   }
 
   /** Any node serves to find the others. */
@@ -60,31 +55,76 @@ export class RedisCluster {
     await this.close()
   }
 
+  /** A node more, without slots. */
+  async grow(options: RedisOptions = {}): Promise<RedisServer> {
+    const node = await startNode(options)
+    this.#nodes.push(node)
+    await this.#meet(node)
+    await this.whenWhole()
+    return node.server
+  }
+
   /** Resolves when every node agrees that the cluster is whole. */
   async whenWhole(): Promise<void> {
-    const startMs = performance.now()
-    for (const server of this.servers) {
-      for (;;) {
-        const state = String(await server.command('CLUSTER', 'INFO').catch(() => ''))
-        if (state.includes('cluster_state:ok') && state.includes(`cluster_known_nodes:${nodes}`)) break
-        if (performance.now() - startMs > formTimeoutMs) throw new Error(`no cluster: ${state}`)
-        await delay(20)
-      }
-    }
+    await this.#eventually('cluster_state:ok')
+    await this.#eventually(`cluster_known_nodes:${this.#nodes.length}`)
   }
 
   async #form(): Promise<void> {
-    const [first] = this.servers
-    for (const [index, server] of this.servers.entries()) {
-      const from = Math.floor((slots * index) / nodes)
-      const to = Math.floor((slots * (index + 1)) / nodes) - 1
+    const { servers } = this
+    for (const [index, server] of servers.slice(0, masters).entries()) {
+      const from = Math.floor((slots * index) / masters)
+      const to = Math.floor((slots * (index + 1)) / masters) - 1
       await server.command('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to))
       await server.command('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1))
     }
-    for (const [index, server] of this.servers.entries()) {
-      const busPort = String(this.#busPorts[index])
-      if (index > 0) await first?.command('CLUSTER', 'MEET', '127.0.0.1', String(server.port), busPort)
+    for (const node of this.#nodes.slice(1)) await this.#meet(node)
+    await this.#eventually(`cluster_known_nodes:${this.#nodes.length}`)
+    for (const [index, server] of servers.entries()) {
+      if (index < masters) continue
+      const master = await nodeId(servers[index % masters] as RedisServer)
+      await server.command('CLUSTER', 'REPLICATE', master)
     }
     await this.whenWhole()
+    for (const server of servers.slice(masters))
+      await until('a replica in step', async () => {
+        return (await server.info('master_link_status')) === 'up'
+      })
+  }
+
+  async #meet({ server, busPort }: Node): Promise<void> {
+    await this.servers[0]?.command('CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(busPort))
+  }
+
+  async #eventually(text: string): Promise<void> {
+    for (const server of this.servers) {
+      await until(text, async () => String(await server.command('CLUSTER', 'INFO')).includes(text))
+    }
+  }
+}
+
+export async function nodeId(server: RedisServer): Promise<string> {
+  return String(await server.command('CLUSTER', 'MYID'))
+}
+
+async function startNode(options: RedisOptions): Promise<Node> {
+  const busPort = await freePort()
+  const server = await RedisServer.start({
+    ...options,
+    settings: {
+      'cluster-enabled': 'yes',
+      'cluster-port': String(busPort),
+      'cluster-node-timeout': '1000',
+      ...options.settings,
+    },
+  })
+  return { server, busPort }
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const startMs = performance.now()
+  while (!(await holds().catch(() => false))) {
+    if (performance.now() - startMs > formTimeoutMs) throw new Error(`no cluster: ${what}`)
+    await delay(50)
   }
 }

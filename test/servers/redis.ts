@@ -14,6 +14,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, createWriteStream } from 'node:fs'
+import { connect } from 'node:net'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -35,6 +36,8 @@ export interface RedisOptions {
   readonly port?: number
 }
 
+type Operator = ReturnType<typeof operatorOf>
+
 const startTimeoutMs = 20_000
 
 /** Is there a Redis on this machine, or may one be brought? */
@@ -52,6 +55,8 @@ export class RedisServer {
   readonly #folder: string
   readonly #options: RedisOptions
   #server: ChildProcess | undefined
+  /** Our own connection to it. */
+  #operator: Promise<Operator> | undefined
   /** Ends the server when this process is gone, however it went. */
   #watchdog: ChildProcess | undefined
 
@@ -131,16 +136,10 @@ export class RedisServer {
     this.#server?.kill('SIGCONT')
   }
 
-  /** One command by a connection of its own; its reply. */
+  /** One command; its reply. */
   async command(...words: readonly string[]): Promise<unknown> {
-    const client = createClient({ url: this.url(), socket: { reconnectStrategy: false } })
-    client.on('error', () => undefined)
-    await client.connect()
-    try {
-      return await client.sendCommand([...words])
-    } finally {
-      client.destroy()
-    }
+    const operator = await (this.#operator ??= this.#connect())
+    return operator.sendCommand([...words])
   }
 
   /** A figure of INFO: `used_memory`. */
@@ -157,6 +156,14 @@ export class RedisServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  async #connect(): Promise<Operator> {
+    const operator = operatorOf(this.url())
+    const forget = (): void => void (this.#operator = undefined)
+    operator.on('error', forget).on('end', forget)
+    await operator.connect()
+    return operator
   }
 
   #words(): string[] {
@@ -182,24 +189,30 @@ export class RedisServer {
         const log = await readFile(join(this.#folder, 'server.log'), 'utf8').catch(() => '')
         throw new Error(`Redis did not start:\n${log.slice(-2_000)}`)
       }
-      await delay(5)
+      await delay(10)
     }
   }
 
   /** It answers anything at all but that it is still reading its data. */
   async #answers(): Promise<boolean> {
+    const socket = connect(this.port, '127.0.0.1')
     try {
-      await this.command('PING')
-      return true
-    } catch (error) {
-      const said = error instanceof Error ? error.message : ''
-      return said.startsWith('NOAUTH') || said.startsWith('NOPERM')
+      socket.write('PING\r\n')
+      const [answer] = (await once(socket, 'data')) as [Buffer]
+      return !String(answer).startsWith('-LOADING')
+    } catch {
+      return false
+    } finally {
+      socket.destroy()
     }
   }
 
   async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const server = this.#server
     this.#server = undefined
+    const operator = this.#operator
+    this.#operator = undefined
+    operator?.then((there) => there.destroy()).catch(() => undefined)
     this.#watchdog?.kill('SIGKILL')
     this.#watchdog = undefined
     if (server?.pid === undefined || server.exitCode !== null || server.signalCode !== null) return
@@ -208,6 +221,10 @@ export class RedisServer {
     if (signal === 'SIGTERM') server.kill('SIGCONT')
     await gone
   }
+}
+
+function operatorOf(url: string) {
+  return createClient({ url, socket: { reconnectStrategy: false } })
 }
 
 function onPath(program: string): string | undefined {

@@ -29,7 +29,8 @@ import type { Server } from './capabilities.ts'
 import { DelayTopology } from './delay-topology.ts'
 import type { Delays } from './delays.ts'
 import { dialFailure } from './failure.ts'
-import { Link } from './link.ts'
+import { newLink } from './link.ts'
+import type { Link } from './link.ts'
 import { moveMessages } from './move.ts'
 import { NativeDelays } from './native-delays.ts'
 import { Outbound } from './outbound.ts'
@@ -64,7 +65,7 @@ export class AmqpDriver implements Driver {
   constructor(settings: AmqpSettings) {
     this.#settings = settings
     const hooks = { dial: () => this.#dial(), ...this.#upAndDown() }
-    this.#link = new Link({
+    this.#link = newLink({
       ...hooks,
       restore: (connection) => this.#restore(connection),
       ...this.#upAndDown((cause) => this.#parts?.subscriptions.down(cause)),

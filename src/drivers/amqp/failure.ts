@@ -77,11 +77,6 @@ export function dialFailure(error: unknown, where: string, vhost: string): Millr
   })
 }
 
-/** The server let nobody in with these credentials: waiting for it is no use. */
-export function isRefusal(error: Error): boolean {
-  return error instanceof MillraceError && (error.code === 'ACCESS_REFUSED' || error.code === 'NOT_ALLOWED')
-}
-
 /** Node's AggregateError of several addresses has no message of its own. */
 function describeSystemError(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(String).join(', ')

@@ -1,179 +1,41 @@
-/**
- * One connection to the server that comes back by itself: see link-state.ts for its life. What the connection carried
- * (channels, topology, consumers) is restored by the hook before anybody else is let at it.
- */
-import { Deferred } from '../../std/deferred.ts'
-import { ClosedError, MillraceError } from '../../model/errors.ts'
+/** The connection that comes back by itself (../link.ts), over amqplib. */
+import { MillraceError } from '../../model/errors.ts'
+import { hangUp, Link as AnyLink } from '../link.ts'
+import type { LinkHooks as AnyLinkHooks } from '../link.ts'
 import { destroySocket } from './amqplib.ts'
 import type { Connection } from './amqplib.ts'
-import { isRefusal } from './failure.ts'
-import { firstLinkState, nextLinkState, reconnectDelayMs } from '../link-state.ts'
-import type { LinkEvent, LinkState } from '../link-state.ts'
 
-export interface LinkHooks {
-  /** Connects; rejects with a MillraceError. */
-  readonly dial: () => Promise<Connection>
-  /** Brings back what the last connection carried. */
-  readonly restore: (connection: Connection) => Promise<void>
-  readonly onUp: () => void
-  /** It was up, or came up no more. */
-  readonly onDown: (cause: Error) => void
+export type Link = AnyLink<Connection>
+
+export interface LinkHooks extends Pick<AnyLinkHooks<Connection>, 'dial' | 'restore' | 'onUp' | 'onDown'> {
   /** The server takes no messages; undefined: it takes them again. */
   readonly onBlocked?: (reason: string | undefined) => void
 }
 
-/** After so long without a failure the next one counts as the first. */
-const steadyMs = 5_000
-/** A peer that does not answer a close is left to itself. */
-const closeTimeoutMs = 2_000
-
-export class Link {
-  readonly #hooks: LinkHooks
-  #state: LinkState = firstLinkState
-  #connection: Connection | undefined
-  /** Who waits for it to be up. */
-  #waiting: Deferred<Connection>[] = []
-  /** Why nobody is let in; kept until somebody is. */
-  #refusal: Error | undefined
-  #timer: NodeJS.Timeout | undefined
-  #started = false
-  #busy: Promise<void> = Promise.resolve()
-
-  constructor(hooks: LinkHooks) {
-    this.#hooks = hooks
-  }
-
-  /** The connection while it is up. */
-  get connection(): Connection | undefined {
-    return this.#state.type === 'up' ? this.#connection : undefined
-  }
-
-  /**
-   * The first connection, now or never.
-   * @throws MillraceError UNREACHABLE, ACCESS_REFUSED, NOT_ALLOWED
-   */
-  async open(): Promise<Connection> {
-    this.#started = true
-    await this.#connect()
-    const { connection } = this
-    if (connection !== undefined) return connection
-    const cause = this.#state.type === 'waiting' ? this.#state.cause : closed()
-    await this.close()
-    throw cause
-  }
-
-  /**
-   * The connection, as soon as it is up. Connects where nobody did before.
-   * @throws ClosedError; MillraceError ACCESS_REFUSED, NOT_ALLOWED while the server refuses us
-   */
-  whenUp(): Promise<Connection> {
-    if (this.#state.type === 'up') return Promise.resolve(this.#connection as Connection)
-    if (this.#state.type === 'closed') return Promise.reject(closed())
-    if (this.#refusal !== undefined) return Promise.reject(this.#refusal)
-    if (!this.#started) {
-      this.#started = true
-      this.#busy = this.#connect()
-    }
-    const waiting = new Deferred<Connection>()
-    this.#waiting.push(waiting)
-    return waiting.promise
-  }
-
-  /** Gives the connection up; the next one is made after a wait. */
-  fail(cause: Error): void {
-    const connection = this.#connection
-    if (connection !== undefined) this.#lost(connection, cause)
-  }
-
-  /** Says goodbye where there is somebody to say it to. Idempotent. */
-  async close(): Promise<void> {
-    const connection = this.#connection
-    this.#connection = undefined
-    this.#apply({ type: 'close' })
-    clearTimeout(this.#timer)
-    this.#settleWaiting((waiting) => waiting.reject(closed()))
-    if (connection !== undefined) await hangUp(connection)
-    await this.#busy.catch(() => undefined)
-  }
-
-  async #connect(): Promise<void> {
-    let connection: Connection
-    try {
-      connection = await this.#hooks.dial()
-    } catch (error) {
-      return this.#failed(error as Error)
-    }
-    if (this.#state.type !== 'connecting') return hangUp(connection)
-    this.#connection = connection
-    this.#listen(connection)
-    this.#apply({ type: 'connected' })
-    try {
-      await this.#hooks.restore(connection)
-    } catch (error) {
-      return this.#lost(connection, error as Error)
-    }
-    if (this.#connection !== connection) return
-    this.#apply({ type: 'restored' })
-    this.#refusal = undefined
-    this.#timer = setTimeout(() => this.#apply({ type: 'steady' }), steadyMs).unref()
-    this.#hooks.onUp()
-    this.#settleWaiting((waiting) => waiting.resolve(connection))
-  }
-
-  #listen(connection: Connection): void {
-    let fault: Error | undefined
-    connection.on('error', (error) => (fault = error))
-    connection.on('close', (error) => {
-      destroySocket(connection)
-      this.#lost(connection, connectionLost(error ?? fault))
-    })
-    connection.on('blocked', (reason) => this.#hooks.onBlocked?.(reason))
-    connection.on('unblocked', () => this.#hooks.onBlocked?.(undefined))
-  }
-
-  #lost(connection: Connection, cause: Error): void {
-    if (this.#connection !== connection) return
-    this.#connection = undefined
-    hangUp(connection).catch(() => undefined)
-    this.#failed(cause)
-  }
-
-  #failed(cause: Error): void {
-    if (this.#state.type === 'closed') return
-    this.#apply({ type: 'failed', cause })
-    if (this.#state.type !== 'waiting') return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      this.#apply({ type: 'due' })
-      this.#busy = this.#connect()
-    }, reconnectDelayMs(this.#state.failures))
-    if (isRefusal(cause)) {
-      this.#refusal = cause
-      this.#settleWaiting((waiting) => waiting.reject(cause))
-    }
-    this.#hooks.onDown(cause)
-  }
-
-  #apply(event: LinkEvent): void {
-    this.#state = nextLinkState(this.#state, event)
-  }
-
-  #settleWaiting(settle: (waiting: Deferred<Connection>) => void): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const one of waiting) settle(one)
-  }
+export function newLink({ onBlocked, ...hooks }: LinkHooks): Link {
+  return new AnyLink({
+    ...hooks,
+    listen: (connection, onLost) => {
+      let fault: Error | undefined
+      connection.on('error', (error) => (fault = error))
+      connection.on('close', (error) => {
+        destroySocket(connection)
+        onLost(connectionLost(error ?? fault))
+      })
+      connection.on('blocked', (reason) => onBlocked?.(reason))
+      connection.on('unblocked', () => onBlocked?.(undefined))
+    },
+    close: goodbye,
+    // Those who wait for its answers are told by its end.
+    drop: (connection) => void goodbye(connection),
+  })
 }
 
-/** Closes as the protocol asks, but not for long. */
-async function hangUp(connection: Connection): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, closeTimeoutMs)))
-  // Closing what is closed already throws.
-  const closing = new Promise<void>((resolve) => resolve(connection.close())).catch(() => undefined)
-  await Promise.race([closing, late])
-  clearTimeout(timer)
-  destroySocket(connection)
+function goodbye(connection: Connection): Promise<void> {
+  return hangUp(
+    () => connection.close(),
+    () => destroySocket(connection),
+  )
 }
 
 function connectionLost(cause: Error | undefined): MillraceError {
@@ -181,8 +43,4 @@ function connectionLost(cause: Error | undefined): MillraceError {
   return new MillraceError('CONNECTION_LOST', `The connection to the AMQP server was lost (${said})`, {
     cause,
   })
-}
-
-function closed(): ClosedError {
-  return new ClosedError('The connection is closed; call connect() for a new one')
 }

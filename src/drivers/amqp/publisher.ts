@@ -13,7 +13,8 @@ import { openConfirmChannel } from './amqplib.ts'
 import type { ConfirmChannel, Connection } from './amqplib.ts'
 import type { Wire } from './envelope.ts'
 import { asMillraceError, replyCodeOf } from './failure.ts'
-import { Link } from './link.ts'
+import { newLink } from './link.ts'
+import type { Link } from './link.ts'
 import { Unconfirmed } from './unconfirmed.ts'
 import type { Shipment, Verdict } from './unconfirmed.ts'
 
@@ -58,7 +59,7 @@ export class Publisher {
 
   constructor(hooks: PublisherHooks) {
     this.#hooks = hooks
-    this.#link = new Link({
+    this.#link = newLink({
       dial: hooks.dial,
       restore: (connection) => this.#openChannel(connection),
       onUp: () => {
@@ -206,7 +207,7 @@ export class Publisher {
       },
       (error: unknown) => {
         this.#waking = false
-        this.#link.fail(asMillraceError(error, 'open a channel'))
+        this.#link.fail(connection, asMillraceError(error, 'open a channel'))
       },
     )
   }

@@ -4,10 +4,11 @@
  * nothing twice.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { asMillraceError, remedyOf } from './failure.ts'
+import type { Connection } from './connection.ts'
+import { asMillraceError, connectionFailure, remedyOf } from './failure.ts'
 import type { Library } from './library.ts'
 import type { Link } from './link.ts'
-import type { Argument, Connection, Reply } from './node-redis.ts'
+import type { Argument, Reply } from './node-redis.ts'
 
 export interface Call {
   /** Of the function; absent: the words are a command. */
@@ -23,8 +24,12 @@ export interface Call {
   readonly numbered?: boolean
   /** Waits while the server takes no writes, instead of failing with BLOCKED. */
   readonly patient?: boolean
+  /** What it stores must not be lost in a fail-over, where replicas are to confirm. */
+  readonly confirm?: boolean
 }
 
+/** Tries after which a server that is not ready is said to block. */
+const manyPauses = 6
 const firstPauseMs = 25
 const longestPauseMs = 1_000
 
@@ -62,11 +67,11 @@ export class Caller {
       for (let pauses = 0; ; pauses += 1) {
         const connection = await this.#connectionFor(call)
         try {
-          if (call.name === undefined) return await connection.send(call.key, words)
-          return await this.#library.run(connection, call.name, call.key, words)
+          const { name, key, confirm = false } = call
+          if (name === undefined) return await connection.send(key, words, confirm)
+          return await this.#library.run(connection, { name, key, words, confirm })
         } catch (error) {
-          const remedy = remedyOf(error)
-          if (remedy === 'full' && call.patient === true && !isBlocked) {
+          if (!isBlocked && waits(call, error, pauses)) {
             isBlocked = true
             this.#wait(error as Error)
           }
@@ -82,8 +87,9 @@ export class Caller {
   /** Resolves when it may be tried again. */
   async #recover(call: Call, connection: Connection, error: unknown, pauses: number): Promise<void> {
     const remedy = remedyOf(error)
-    if (remedy === 'lost') return this.#link.fail(connection, error as Error)
-    if (remedy === 'refused') this.#link.fail(connection, error as Error)
+    if (remedy === 'lost' || remedy === 'refused')
+      this.#link.fail(connection, connectionFailure(error as Error))
+    if (remedy === 'lost') return
     if (remedy === 'again' || (remedy === 'full' && call.patient === true)) {
       await delay(Math.min(firstPauseMs * 2 ** Math.min(pauses, 10), longestPauseMs))
       return
@@ -100,4 +106,10 @@ export class Caller {
     this.#blocked -= 1
     if (this.#blocked === 0) this.#hooks.onUnblocked()
   }
+}
+
+/** Nothing can be done but wait, and those who listen are told. */
+function waits(call: Call, error: unknown, pauses: number): boolean {
+  const remedy = remedyOf(error)
+  return remedy === 'full' ? call.patient === true : remedy === 'again' && pauses >= manyPauses
 }

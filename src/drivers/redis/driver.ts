@@ -9,20 +9,22 @@ import type * as port from '../../client/driver.ts'
 import { untilAborted } from '../in-process-abort.ts'
 import { Caller } from './caller.ts'
 import { redisCapabilities } from './capabilities.ts'
-import type { ServerFacts } from './capabilities.ts'
+import { dial } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { Consumer } from './consumer.ts'
-import { dialFailure } from './failure.ts'
 import { Ferry } from './ferry.ts'
 import { Keys } from './keys.ts'
 import { Library } from './library.ts'
-import { Link } from './link.ts'
-import { dial, loadNodeRedis } from './node-redis.ts'
-import type { Connection, Reply } from './node-redis.ts'
+import { newLink } from './link.ts'
+import type { Link } from './link.ts'
+import { loadNodeRedis } from './node-redis.ts'
+import type { Reply } from './node-redis.ts'
 import { Outbound } from './outbound.ts'
 import { Publisher } from './publisher.ts'
 import { Queues } from './queues.ts'
 import { Routes } from './routes.ts'
 import { factsOf } from './server-facts.ts'
+import type { CheckedFacts } from './server-facts.ts'
 import { DeclaredTopology } from './topology.ts'
 import type { RedisSettings } from './url.ts'
 
@@ -50,7 +52,9 @@ export class RedisDriver implements port.Driver {
   readonly #consumers = new Set<Consumer>()
   readonly #byName = new Map<string, Consumer>()
   #names = 0
-  #facts: ServerFacts | undefined
+  /** The last one. */
+  #connection: Connection | undefined
+  #facts: CheckedFacts | undefined
   #isDown = false
   #restoring: Promise<void> | undefined
   #housekeeping: NodeJS.Timeout | undefined
@@ -60,8 +64,7 @@ export class RedisDriver implements port.Driver {
   constructor(settings: RedisSettings) {
     this.#settings = settings
     this.#keys = new Keys(settings.prefix)
-    this.#link = new Link({
-      heartbeatMs: settings.heartbeatMs,
+    this.#link = newLink({
       dial: () => this.#dial(),
       restore: (connection) => this.#restore(connection),
       onUp: () => this.#up(),
@@ -195,28 +198,28 @@ export class RedisDriver implements port.Driver {
   async #open(): Promise<port.Capabilities> {
     await this.#link.open()
     if (this.#isClosing) throw closed()
+    // Once whoever opens had the chance to listen.
+    setImmediate(() => this.#warn())
     this.#housekeeping = setInterval(() => {
       this.#keepHouse().catch(() => undefined)
     }, housekeepingMs).unref()
     const { leaseMs, maximumBodyBytes } = this.#settings
-    return redisCapabilities(this.#facts as ServerFacts, { leaseMs, maximumBodyBytes })
+    return redisCapabilities(this.#facts as CheckedFacts, { leaseMs, maximumBodyBytes })
   }
 
   async #dial(): Promise<Connection> {
-    const { tls, hostname, port: number } = this.#settings
-    const client = await loadNodeRedis()
-    try {
-      return await dial(client, this.#settings)
-    } catch (error) {
-      throw dialFailure(error, `redis${tls === undefined ? '' : 's'}://${hostname}:${number}`)
-    }
+    const nodes = this.#connection?.nodes ?? []
+    return (this.#connection = await dial(await loadNodeRedis(), this.#settings, nodes))
+  }
+
+  #warn(): void {
+    if (this.#isClosing) return
+    for (const warning of this.#facts?.warnings ?? []) this.events.emit('warning', warning)
   }
 
   /** A new connection: what the server is, what it has to know, and whether it still knows what we declared. */
   async #restore(connection: Connection): Promise<void> {
-    const isFirst = this.#facts === undefined
     const facts = await factsOf(connection)
-    if (isFirst) for (const warning of facts.warnings) this.events.emit('warning', warning)
     this.#facts = facts
     await this.#library.prepare(connection, facts.version)
     await connection.subscribe(this.#keys.wake(this.#id), (name) => this.#byName.get(name)?.wake())

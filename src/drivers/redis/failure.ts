@@ -11,6 +11,9 @@ import { ServerError } from './node-redis.ts'
  */
 export type Remedy = 'again' | 'full' | 'refused' | 'lost' | 'failed'
 
+/** One node of a cluster went, and what was asked of it may have been done; the others are there. */
+export class NodeLost extends Error {}
+
 const remedies: Readonly<Record<string, Remedy>> = {
   LOADING: 'again',
   BUSY: 'again',
@@ -30,10 +33,13 @@ const remedies: Readonly<Record<string, Remedy>> = {
 
 export function remedyOf(error: unknown): Remedy {
   if (error instanceof MillraceError) return error.code === 'ACCESS_REFUSED' ? 'refused' : 'failed'
+  if (error instanceof NodeLost) return 'again'
   if (!(error instanceof ServerError)) return 'lost'
   const remedy = remedies[error.kind]
   if (remedy !== undefined) return remedy
-  return /\b(?:OOM|MISCONF) /.test(error.message) ? 'full' : 'failed'
+  // Before 7.0 scripts put words of their own in front: 'ERR Error running script (…): -OOM command …'.
+  const kind = /\b(OOM|MISCONF|NOREPLICAS|READONLY) /.exec(error.message)?.[1]
+  return (kind !== undefined && remedies[kind]) || 'failed'
 }
 
 /** @param doing what failed, for messages: 'declare the queue emails' */
@@ -59,6 +65,20 @@ export function asMillraceError(error: unknown, doing: string): MillraceError {
   }
 }
 
+/** What became of a connection. */
+export function connectionFailure(cause: Error): MillraceError {
+  if (cause instanceof MillraceError) return cause
+  const remedy = remedyOf(cause)
+  return remedy === 'refused' || remedy === 'failed'
+    ? asMillraceError(cause, 'make ready what the server needs')
+    : new MillraceError('CONNECTION_LOST', `The connection to Redis was lost (${cause.message})`, { cause })
+}
+
+/** Of several the one that somebody can do something about, before those who did not answer. */
+export function mostTelling(failures: readonly MillraceError[]): MillraceError {
+  return failures.find(({ code }) => code !== 'UNREACHABLE') ?? (failures[0] as MillraceError)
+}
+
 /** Why no connection was made. */
 export function dialFailure(error: unknown, where: string): MillraceError {
   if (error instanceof MillraceError) return error
@@ -80,9 +100,4 @@ export function dialFailure(error: unknown, where: string): MillraceError {
   return new MillraceError('UNREACHABLE', `No Redis answers at ${where} (${said}); is it running?`, {
     cause: error,
   })
-}
-
-/** The server lets nobody in with these credentials: waiting for it is no use. */
-export function isRefusal(error: Error): boolean {
-  return error instanceof MillraceError && (error.code === 'ACCESS_REFUSED' || error.code === 'NOT_ALLOWED')
 }

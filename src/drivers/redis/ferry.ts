@@ -154,6 +154,8 @@ export class Ferry {
       key: this.#keys.queue(queue),
       words,
       patient: name === 'import',
+      // It is struck off its queue next, which may be on another server.
+      confirm: name === 'import',
       doing: `bring messages from or to the queue ${queue}`,
     })
   }

@@ -16,6 +16,14 @@ export class Keys {
     return `${this.#prefix}:{${name.replaceAll(/[%{}]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)}}`
   }
 
+  /**
+   * A key of the same queue that is never there. While a slot moves to another node, a node refuses calls of several keys
+   * of which it lacks one, before they have begun. A function that found out in its middle would stop there.
+   */
+  static absent(queueKey: string): string {
+    return `${queueKey}:none`
+  }
+
   /** Where a driver hears that one of its consumers should come and take. */
   wake(driver: string): string {
     return `${this.#prefix}:wake:${driver}`

@@ -4,12 +4,21 @@
  */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { Connection } from './connection.ts'
+import { Keys } from './keys.ts'
 import { ServerError } from './node-redis.ts'
-import type { Argument, Connection, Reply } from './node-redis.ts'
+import type { Argument, Reply } from './node-redis.ts'
 
 const parts = ['1-queue', '2-publish', '3-work', '4-manage', '5-transfer', '6-topology']
 /** Of `commands.revision`. */
 const revision = 2
+
+export interface FunctionCall {
+  readonly name: string
+  readonly key: string
+  readonly words: readonly Argument[]
+  readonly confirm: boolean
+}
 
 export class Library {
   readonly #code = parts.map(read).join('\n')
@@ -19,22 +28,30 @@ export class Library {
   /** Looks what the server has, and loads what it lacks. @throws ServerError */
   async prepare(connection: Connection, version: string): Promise<void> {
     this.#mode = Number(version.split('.')[0]) >= 7 ? 'functions' : 'scripts'
-    await this.#load(connection)
-  }
-
-  async run(connection: Connection, name: string, key: string, words: readonly Argument[]): Promise<Reply> {
     try {
-      return await connection.send(key, this.#call(name, key, words))
-    } catch (error) {
-      if (!isForgotten(error)) throw error
       await this.#load(connection)
-      return connection.send(key, this.#call(name, key, words))
+    } catch (error) {
+      // Some operators, and some who sell Redis, let nobody have functions.
+      if (this.#mode === 'scripts' || !isDenied(error)) throw error
+      this.#mode = 'scripts'
+      await this.#load(connection)
     }
   }
 
-  #call(name: string, key: string, words: readonly Argument[]): Argument[] {
-    if (this.#mode === 'functions') return ['FCALL', `millrace_${name}`, '1', key, ...words]
-    return ['EVALSHA', this.#asScript().hash, '1', key, ...words, name]
+  async run(connection: Connection, call: FunctionCall): Promise<Reply> {
+    try {
+      return await connection.send(call.key, this.#words(connection, call), call.confirm)
+    } catch (error) {
+      if (!isForgotten(error)) throw error
+      await this.#load(connection)
+      return connection.send(call.key, this.#words(connection, call), call.confirm)
+    }
+  }
+
+  #words({ isCluster }: Connection, { name, key, words }: FunctionCall): Argument[] {
+    const keys = isCluster && key.includes('{') ? ['2', key, Keys.absent(key)] : ['1', key]
+    if (this.#mode === 'functions') return ['FCALL', `millrace_${name}`, ...keys, ...words]
+    return ['EVALSHA', this.#asScript().hash, ...keys, ...words, name]
   }
 
   async #load(connection: Connection): Promise<void> {
@@ -56,6 +73,11 @@ export class Library {
     const text = `${this.#code}\n${read('7-script')}`
     return (this.#script = { text, hash: createHash('sha1').update(text).digest('hex') })
   }
+}
+
+function isDenied(error: unknown): boolean {
+  if (!(error instanceof ServerError)) return false
+  return error.kind === 'NOPERM' || error.message.startsWith('ERR unknown command')
 }
 
 function isForgotten(error: unknown): boolean {

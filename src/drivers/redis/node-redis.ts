@@ -2,17 +2,37 @@
  * The seam to `redis` (node-redis), the client that this driver speaks through: an optional peer, loaded when the first
  * connection is opened. Nothing else here imports it.
  *
- * One connection does it all: RESP3 lets what is published come between the replies.
+ * Of it only the connection to one server is used. What it knows of clusters and sentinels repeats commands by itself and
+ * sends some of them to every node; for a call that must not be done twice we have to know (cluster.ts, sentinel.ts).
  */
+import type { ConnectionOptions } from 'node:tls'
 import { MillraceError } from '../../model/errors.ts'
-import type { RedisSettings } from './url.ts'
+import { Gathering } from './gathering.ts'
 
-type Library = typeof import('redis')
+export type Library = typeof import('redis')
 
 /** What a server answers: bulk strings as bytes. */
 export type Reply = Buffer | string | number | null | readonly Reply[]
 
 export type Argument = string | Buffer
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface ServerOptions {
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly database: number
+  readonly tls: ConnectionOptions | undefined
+  readonly connectionName: string
+  readonly connectTimeoutMs: number
+  /** A server that is silent for so long is given up, whatever its socket says. */
+  readonly heartbeatMs: number
+  /** So many replicas have what `confirm` is called for. */
+  readonly replicas: number
+}
 
 /** What the server refused, in its own words: 'OOM command not allowed …'. */
 export class ServerError extends Error {
@@ -20,23 +40,6 @@ export class ServerError extends Error {
   get kind(): string {
     return this.message.split(' ', 1)[0] ?? ''
   }
-}
-
-/** One connection; what is sent is answered in order. */
-export interface Connection {
-  /**
-   * @param key by which a cluster finds the node
-   * Rejects with ServerError; with anything else the connection is lost.
-   */
-  send(key: string, words: readonly Argument[]): Promise<Reply>
-  /** Each node once. */
-  everywhere(words: readonly Argument[]): Promise<readonly Reply[]>
-  subscribe(channel: string, listener: (message: string) => void): Promise<void>
-  /** Told once, unless it was closed by us. */
-  onLost(listener: (cause: Error) => void): void
-  /** Resolves when what was sent is answered. */
-  close(): Promise<void>
-  destroy(): void
 }
 
 /** @throws MillraceError MISSING_PACKAGE */
@@ -53,129 +56,165 @@ export async function loadNodeRedis(load: () => Promise<unknown> = () => import(
   }
 }
 
-/** Rejects where it is refused or nobody answers. */
-export async function dial(library: Library, settings: RedisSettings): Promise<Connection> {
-  return settings.cluster ? dialCluster(library, settings) : dialServer(library, settings)
-}
+type Client = ReturnType<typeof createClient>
 
-async function dialServer(library: Library, settings: RedisSettings): Promise<Connection> {
-  const client = library.createClient({
-    ...clientOptions(library, settings),
-    database: settings.database,
-    socket: {
-      ...socketOptions(settings),
-      host: settings.hostname,
-      port: settings.port,
-    },
-  })
-  const watch = new LossWatch()
-  client.on('error', (error: Error) => watch.lost(error))
-  client.on('end', () => watch.lost(new Error('the connection ended')))
-  const send = (words: readonly Argument[]): Promise<Reply> =>
-    client.sendCommand(words as Argument[]).catch(refused(library)) as unknown as Promise<Reply>
-  await client.connect()
-  return {
-    send: (_key, words) => send(words),
-    everywhere: async (words) => [await send(words)],
-    subscribe: (channel, listener) => client.subscribe(channel, listener),
-    onLost: (listener) => watch.listen(listener),
-    close: () => {
-      watch.close()
-      return client.close()
-    },
-    destroy: () => {
-      watch.close()
-      if (client.isOpen) client.destroy()
-    },
-  }
-}
+/** A replica that has not said within this time that it has a write is asked again. */
+const longestWaitMs = 500
 
-async function dialCluster(library: Library, settings: RedisSettings): Promise<Connection> {
-  const { hostname: host, port } = settings
-  const cluster = library.createCluster({
-    rootNodes: [{ socket: { ...socketOptions(settings), host, port } }],
-    defaults: { ...clientOptions(library, settings), socket: socketOptions(settings) },
-  })
-  const watch = new LossWatch()
-  cluster.on('error', (error: Error) => watch.lost(error))
-  cluster.on('node-error', (error: Error) => watch.lost(error))
-  await cluster.connect()
-  return {
-    send: (key, words) =>
-      cluster
-        .sendCommand(key, false, words as Argument[])
-        .catch(refused(library)) as unknown as Promise<Reply>,
-    everywhere: (words) =>
-      Promise.all(
-        cluster.masters.map(async (node) => {
-          const client = await cluster.nodeClient(node)
-          return client.sendCommand(words as Argument[]).catch(refused(library)) as unknown as Promise<Reply>
-        }),
-      ),
-    subscribe: (channel, listener) => cluster.subscribe(channel, listener),
-    onLost: (listener) => watch.listen(listener),
-    close: () => {
-      watch.close()
-      return cluster.close()
-    },
-    destroy: () => {
-      watch.close()
-      cluster.destroy()
-    },
-  }
-}
-
-/** Tells of a loss once, also who listens after it. */
-class LossWatch {
+/**
+ * One connection to one server; what is sent is answered in order, and RESP3 lets what is published come between the
+ * replies.
+ */
+export class Server {
+  readonly address: Address
+  readonly #client: Client
+  readonly #library: Library
+  readonly #options: ServerOptions
+  #heart: NodeJS.Timeout | undefined
   #cause: Error | undefined
-  #closed = false
-  #listener: ((cause: Error) => void) | undefined
+  #isClosed = false
+  readonly #onLost: ((cause: Error) => void)[] = []
+  readonly #confirmations = new Gathering(() => this.#wait())
 
-  listen(listener: (cause: Error) => void): void {
-    this.#listener = listener
+  private constructor(library: Library, address: Address, options: ServerOptions) {
+    const client = createClient(library, address, options)
+    this.#library = library
+    this.#client = client
+    this.#options = options
+    this.address = address
+    client.on('error', (error: Error) => this.#lost(error))
+    client.on('end', () => this.#lost(new Error('the connection ended')))
+  }
+
+  /** Rejects where it is refused or nobody answers. */
+  static async dial(library: Library, address: Address, options: ServerOptions): Promise<Server> {
+    const server = new Server(library, address, options)
+    let timer: NodeJS.Timeout | undefined
+    const { connectTimeoutMs } = options
+    // Some listen, and never say a word.
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${connectTimeoutMs} ms`)), connectTimeoutMs)
+    })
+    try {
+      await Promise.race([server.#client.connect(), late])
+    } catch (error) {
+      server.destroy()
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+    server.#beat()
+    return server
+  }
+
+  /** Rejects with ServerError; with anything else the connection is lost. */
+  send(words: readonly Argument[]): Promise<Reply> {
+    return this.#client.sendCommand(words as Argument[]).catch((error: unknown) => {
+      if (error instanceof this.#library.ErrorReply) throw new ServerError(error.message, { cause: error })
+      throw error
+    }) as unknown as Promise<Reply>
+  }
+
+  /** Of a key that is on its way here from another node. */
+  sendAsking(words: readonly Argument[]): Promise<Reply> {
+    this.send(['ASKING']).catch(() => undefined)
+    return this.send(words)
+  }
+
+  /**
+   * Resolves when as many replicas as were asked for have all that was answered before.
+   * Rejects with ServerError NOREPLICAS where they are too slow, or too few.
+   */
+  confirm(): Promise<void> {
+    return this.#options.replicas === 0 ? Promise.resolve() : this.#confirmations.join()
+  }
+
+  async subscribe(channel: string, listener: (message: string) => void): Promise<void> {
+    await this.#client.subscribe(channel, listener)
+  }
+
+  /** Told once, also who listens after it; not where it was closed by us. */
+  onLost(listener: (cause: Error) => void): void {
+    this.#onLost.push(listener)
     if (this.#cause !== undefined) listener(this.#cause)
   }
 
-  lost(cause: Error): void {
-    if (this.#closed || this.#cause !== undefined) return
-    this.#cause = cause
-    this.#listener?.(cause)
+  /** Resolves when what was sent is answered. */
+  async close(): Promise<void> {
+    this.#end()
+    if (this.#client.isOpen) await this.#client.close()
   }
 
-  close(): void {
-    this.#closed = true
+  destroy(): void {
+    this.#end()
+    this.#client.destroy()
+  }
+
+  #end(): void {
+    this.#isClosed = true
+    clearTimeout(this.#heart)
+  }
+
+  #lost(cause: Error): void {
+    if (this.#isClosed || this.#cause !== undefined) return
+    this.#cause = cause
+    this.destroy()
+    for (const listener of this.#onLost) listener(cause)
+  }
+
+  async #wait(): Promise<void> {
+    const { replicas, heartbeatMs } = this.#options
+    const timeoutMs = Math.min(longestWaitMs, heartbeatMs)
+    const count = await this.send(['WAIT', String(replicas), String(timeoutMs)])
+    if (Number(count) >= replicas) return
+    throw new ServerError(`NOREPLICAS ${String(count)} of ${replicas} replicas have what was sent`)
+  }
+
+  /** Asks now and then whether the server is still there. */
+  #beat(): void {
+    const { heartbeatMs } = this.#options
+    this.#heart = setTimeout(() => {
+      const late = setTimeout(() => {
+        this.#lost(new Error(`it did not answer for ${heartbeatMs} ms`))
+      }, heartbeatMs)
+      this.send(['PING'])
+        .catch((error: unknown) => {
+          if (isRefused(error)) this.#lost(error)
+        })
+        .finally(() => {
+          clearTimeout(late)
+          if (!this.#isClosed) this.#beat()
+        })
+    }, heartbeatMs)
   }
 }
 
-function clientOptions(library: Library, settings: RedisSettings) {
-  const { username, password } = settings
-  return {
+function createClient(library: Library, { host, port }: Address, options: ServerOptions) {
+  const { username, password, database, tls, connectTimeoutMs, connectionName } = options
+  return library.createClient({
     RESP: 3 as const,
-    name: settings.connectionName,
+    name: connectionName,
+    database,
     disableOfflineQueue: true,
     disableClientInfo: true,
     maintNotifications: 'disabled' as const,
     commandOptions: { typeMapping: { [library.RESP_TYPES.BLOB_STRING]: Buffer } },
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
-  }
+    socket: {
+      host,
+      port,
+      connectTimeout: connectTimeoutMs,
+      // The link knows when to come back.
+      reconnectStrategy: false as const,
+      ...(tls !== undefined && { ...tls, tls: true as const }),
+    },
+  })
 }
 
-function socketOptions(settings: RedisSettings) {
-  return {
-    connectTimeout: settings.connectTimeoutMs,
-    // The link knows when to come back.
-    reconnectStrategy: false as const,
-    ...(settings.tls !== undefined && { ...settings.tls, tls: true as const }),
-  }
-}
-
-/** What the server said is one thing, a connection that went another. */
-function refused(library: Library): (error: unknown) => never {
-  return (error) => {
-    if (error instanceof library.ErrorReply) throw new ServerError(error.message, { cause: error })
-    throw error
-  }
+/** The user has gone, or its password; a server that is loading or full is there all the same. */
+function isRefused(error: unknown): error is ServerError {
+  return error instanceof ServerError && ['NOAUTH', 'NOPERM', 'WRONGPASS'].includes(error.kind)
 }
 
 function isMissing(error: unknown): boolean {

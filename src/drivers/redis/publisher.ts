@@ -102,6 +102,7 @@ export class Publisher {
         words,
         numbered: true,
         patient: true,
+        confirm: true,
         doing: `publish to ${lane.queue}`,
       })
       outcomes = this.#read(lane.queue, reply as readonly Reply[], (words.length - 3) / 2)

@@ -1,9 +1,10 @@
 /** What a server says of itself, and whether a queue is safe on it. */
 import { MillraceError } from '../../model/errors.ts'
-import { asMap } from './routes.ts'
 import type { ServerFacts } from './capabilities.ts'
+import type { Connection } from './connection.ts'
 import { ServerError } from './node-redis.ts'
-import type { Connection, Reply } from './node-redis.ts'
+import type { Reply } from './node-redis.ts'
+import { asMap } from './routes.ts'
 
 export interface CheckedFacts extends ServerFacts {
   readonly warnings: readonly string[]
@@ -12,21 +13,33 @@ export interface CheckedFacts extends ServerFacts {
 /** LPOP with a count, SMISMEMBER, ZADD GT: nothing older will do. */
 const oldestVersion = [6, 2] as const
 
-/** @throws MillraceError UNSUPPORTED version, PRECONDITION_FAILED for a server that throws away what it was given */
+/** @throws MillraceError PRECONDITION_FAILED for a server that is too old, or throws away what it was given */
 export async function factsOf(connection: Connection): Promise<CheckedFacts> {
-  const info = String(await connection.send('', ['INFO']))
-  const figure = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? ''
-  const version = figure('valkey_version') === '' ? figure('redis_version') : figure('redis_version')
-  assertVersion(version)
-  assertKeeps(figure('maxmemory_policy'), figure('maxmemory'))
-  const sync = figure('aof_enabled') === '1' ? await syncOf(connection) : 'none'
+  const infos = (await connection.everywhere(['INFO'])).map(String)
+  const versions = infos.map((info) => {
+    const version = figure(info, 'redis_version')
+    assertVersion(version)
+    assertKeeps(figure(info, 'maxmemory_policy'), figure(info, 'maxmemory'))
+    assertCluster(connection, figure(info, 'cluster_enabled') === '1')
+    return version
+  })
+  const hasLog = infos.every((info) => figure(info, 'aof_enabled') === '1')
+  const sync = hasLog ? await syncOf(connection) : 'none'
   const warnings =
     sync === 'none'
       ? [
           'Redis keeps no append-only file: what was sent since its last snapshot is lost with the server; set appendonly yes',
         ]
       : []
-  return { version, sync, warnings }
+  return { version: versions.sort(byNumber)[0] ?? '', sync, warnings }
+}
+
+function figure(info: string, name: string): string {
+  return new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? ''
+}
+
+function byNumber(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true })
 }
 
 function assertVersion(version: string): void {
@@ -44,14 +57,22 @@ function assertKeeps(policy: string, maximum: string): void {
   )
 }
 
+function assertCluster(connection: Connection, isCluster: boolean): void {
+  if (connection.isCluster || !isCluster) return
+  throw new MillraceError(
+    'PRECONDITION_FAILED',
+    'This Redis is a node of a cluster; write ?cluster=yes behind the URL',
+  )
+}
+
 /** Where we may not ask, the usual. */
 async function syncOf(connection: Connection): Promise<'always' | 'everysec'> {
-  let reply: Reply
+  let replies: readonly Reply[]
   try {
-    reply = await connection.send('', ['CONFIG', 'GET', 'appendfsync'])
+    replies = await connection.everywhere(['CONFIG', 'GET', 'appendfsync'])
   } catch (error) {
     if (error instanceof ServerError) return 'everysec'
     throw error
   }
-  return asMap(reply).get('appendfsync') === 'always' ? 'always' : 'everysec'
+  return replies.every((reply) => asMap(reply).get('appendfsync') === 'always') ? 'always' : 'everysec'
 }
