@@ -1,13 +1,15 @@
 /**
  * One event, three services: each gets its own copy, at its own pace, and also those that came while it was away.
  *
- *   npx tsx examples/broadcast.ts
+ *   npx tsx examples/broadcast.ts [--url redis://localhost]
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'millrace'
+import { commandLine } from './command-line.ts'
 
-const mq = await connect(process.env.MQ_URL ?? 'file:./data/broadcast')
+const { url } = commandLine('file:./data/broadcast')
+const mq = await connect(url)
 
 interface Order {
   item: string

@@ -2,7 +2,7 @@
  * A CPU-bound job over all cores: the queue hands out ranges, a pool of threads counts the primes in them.
  * A handler that computes by itself would hold up the whole process; one that waits for a thread does not.
  *
- *   npx tsx examples/cpu-bound.ts
+ *   npx tsx examples/cpu-bound.ts [--url redis://localhost]
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -10,8 +10,10 @@ import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker as Thread } from 'node:worker_threads'
 import { connect } from 'millrace'
+import { commandLine } from './command-line.ts'
 
-const mq = await connect(process.env.MQ_URL ?? 'file:./data/cpu-bound')
+const { url } = commandLine('file:./data/cpu-bound')
+const mq = await connect(url)
 const ranges = mq.queue<{ from: number; to: number }>('prime-ranges')
 
 const cores = availableParallelism()

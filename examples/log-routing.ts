@@ -1,13 +1,15 @@
 /**
  * Log lines find their readers by routing: a direct exchange by severity, a topic exchange by source and severity.
  *
- *   npx tsx examples/log-routing.ts
+ *   npx tsx examples/log-routing.ts [--url redis://localhost]
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'millrace'
+import { commandLine } from './command-line.ts'
 
-const mq = await connect(process.env.MQ_URL ?? 'file:./data/log-routing')
+const { url } = commandLine('file:./data/log-routing')
+const mq = await connect(url)
 
 // --- direct: the key of the message is the key of the binding ------------------------------------------------------
 

@@ -1,12 +1,14 @@
 /**
  * Request and reply: a call to whoever answers under a name, with the errors and the patience of a call.
  *
- *   npx tsx examples/request-reply.ts
+ *   npx tsx examples/request-reply.ts [--url redis://localhost]
  */
 import assert from 'node:assert/strict'
 import { connect, RemoteError, TimeoutError } from 'millrace'
+import { commandLine } from './command-line.ts'
 
-const mq = await connect(process.env.MQ_URL ?? 'file:./data/request-reply')
+const { url } = commandLine('file:./data/request-reply')
+const mq = await connect(url)
 
 // --- the answering side, in this process or in another one ---------------------------------------------------------
 

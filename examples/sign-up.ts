@@ -1,14 +1,16 @@
 /**
  * A sign-up answers at once. The welcome mail goes out behind it, and is tried again until the mail server takes it.
  *
- *   npx tsx examples/sign-up.ts
+ *   npx tsx examples/sign-up.ts [--url redis://localhost]
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'millrace'
 import { z } from 'zod'
+import { commandLine } from './command-line.ts'
 
-const mq = await connect(process.env.MQ_URL ?? 'file:./data/sign-up')
+const { url } = commandLine('file:./data/sign-up')
+const mq = await connect(url)
 
 const mails = mq.queue('welcome-mails', {
   schema: z.object({ to: z.email(), name: z.string() }), // checked when it is sent, and again when it is received

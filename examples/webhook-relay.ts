@@ -2,15 +2,17 @@
  * A webhook relay: it posts events to other people's servers, tries again when they answer with an error, and parks what
  * never works in the dead-letter queue, until somebody mends the receiver and drives it back.
  *
- *   npx tsx examples/webhook-relay.ts
+ *   npx tsx examples/webhook-relay.ts [--url redis://localhost]
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'millrace'
+import { commandLine } from './command-line.ts'
 
-const mq = await connect(process.env.MQ_URL ?? 'file:./data/webhook-relay')
+const { url } = commandLine('file:./data/webhook-relay')
+const mq = await connect(url)
 
 // --- the relay -----------------------------------------------------------------------------------------------------
 

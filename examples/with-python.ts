@@ -1,8 +1,9 @@
 /**
  * A queue shared with a Python program: Node hands out texts, Python counts their words and sends back what it found.
- * Python needs no Millrace, only a client for AMQP (`pip install pika`): see with-python.py.
+ * Python needs no Millrace: over AMQP a client for RabbitMQ (`pip install pika`, with-python.py), on Redis a client for Redis
+ * (`pip install redis`, with-python-redis.py).
  *
- *   npx tsx examples/with-python.ts                MQ_URL=amqp://… for a RabbitMQ or a `millrace serve` of yours
+ *   npx tsx examples/with-python.ts [--url amqp://… | redis://…]        a RabbitMQ, a `millrace serve` or a Redis of yours
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -10,11 +11,14 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { connect } from 'millrace'
 import { startBroker } from 'millrace/server'
+import { commandLine } from './command-line.ts'
 
-// Without a server elsewhere this process is one: it puts the engine, in its folder or in memory, on the network.
-const given = process.env.MQ_URL ?? 'file:./data/with-python'
+const { url: given } = commandLine('file:./data/with-python')
 const [, scheme = '', place = ''] = /^(\w+):(.*)$/.exec(given) ?? []
-const broker = scheme.startsWith('amqp')
+const onRedis = scheme.startsWith('redis')
+const isServer = onRedis || scheme.startsWith('amqp')
+// Without a server elsewhere this process is one: it puts the engine, in its folder or in memory, on the network.
+const broker = isServer
   ? undefined
   : await startBroker({ port: 0, ...(scheme === 'file' && { data: place }) })
 const url = broker?.url ?? given
@@ -29,7 +33,8 @@ for (const queue of [texts, counted]) {
 
 // --- Python's side, in any number of processes, on any machine ---------------------------------------------------------
 
-const program = fileURLToPath(new URL('with-python.py', import.meta.url))
+const name = onRedis ? 'with-python-redis.py' : 'with-python.py'
+const program = fileURLToPath(new URL(name, import.meta.url))
 const python = spawn(process.env.PYTHON ?? 'python3', [program, url], { stdio: 'inherit' })
 
 // --- Node's side -------------------------------------------------------------------------------------------------------

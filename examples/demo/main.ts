@@ -3,9 +3,9 @@
  * desks, a cash desk, a clock, and a ledger that keeps the books. In the middle of it an order desk and the broker are killed
  * and started again; in the end the ledger checks its sums.
  *
- *   npm run demo                                   or: npx tsx examples/demo/main.ts [BUYERS [FOLDER]]
+ *   npm run demo                                   or: npx tsx examples/demo/main.ts [BUYERS [FOLDER]] [--url URL]
  *
- * With MQ_URL=amqp://… it runs on that broker instead, RabbitMQ too.
+ * With --url amqp://… or redis://… it runs on that server instead, and leaves it alive.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -15,17 +15,23 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { commandLine } from '../command-line.ts'
 
-const buyers = Number(process.argv[2] ?? 20_000)
+const { url: given, words } = commandLine('')
+const buyers = Number(words[0] ?? 20_000)
 const ownFolder = './data/demo'
-const data = process.argv[3] ?? ownFolder
+const data = words[1] ?? ownFolder
 const crowds = 2
+if (/^(?:file|memory):/.test(given)) {
+  console.error('The demo is many processes: give it a server, --url amqp://… or redis://…, or no URL at all')
+  process.exit(2)
+}
 
 const children = new Set<ChildProcess>()
 // What an earlier sale left; a folder that was given is taken as it is.
 if (data === ownFolder) await rm(ownFolder, { recursive: true, force: true })
 let broker: ChildProcess | undefined
-const url = process.env.MQ_URL ?? (await serve())
+const url = given === '' ? await serve() : given
 
 const ledger = start('ledger', String(buyers))
 const ended = once(ledger, 'exit')

@@ -5,7 +5,8 @@ export interface Order {
   buyer: number
 }
 
-export type Answer = 'reserved' | 'sold out'
+/** Of the ledger: whether there is an item, or whether a payment or a deadline counted. */
+export type Answer = 'reserved' | 'sold out' | boolean
 
 export const items = 1_000
 export const deadlineMs = 1_000
@@ -20,7 +21,7 @@ export const payments = mq.queue<Order>('payments', retry)
 export const deadlines = mq.queue<Order>('deadlines', retry)
 
 /** Asks the ledger. */
-export function ask(what: 'reserve' | 'pay' | 'expire', order: Order): Promise<Answer | null> {
+export function ask(what: 'reserve' | 'pay' | 'expire', order: Order): Promise<Answer> {
   return mq.request(`ledger.${what}`, order, { timeout: '5s' })
 }
 

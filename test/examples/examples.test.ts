@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { startTestBroker } from '../interop/broker.ts'
 import type { TestBroker } from '../interop/broker.ts'
 import { needPython, python } from '../interop/clients.ts'
+import { findRedis, RedisServer } from '../servers/redis.ts'
 
 const folder = fileURLToPath(new URL('../../examples/', import.meta.url))
 
@@ -30,9 +31,11 @@ const outcomes: Record<string, RegExp> = {
 }
 
 const skips: Record<string, string | false> = { 'with-python': await needPython('pika') }
+const redisSkips: Record<string, string | false> = { 'with-python': await needPython('redis') }
+const { skip: noRedis } = await findRedis()
 
 /** Parts of an example, which are no programs. */
-const parts = ['flash-sale-board']
+const parts = ['command-line', 'flash-sale-board', 'flash-sale-books']
 
 test('every example is tested', async () => {
   const files = await readdir(folder)
@@ -42,37 +45,62 @@ test('every example is tested', async () => {
 })
 
 let broker: TestBroker
+let redis: RedisServer | undefined
 before(async () => {
   broker = await startTestBroker()
+  if (noRedis === false) redis = await RedisServer.start({ sync: 'everysec' })
 })
-after(() => broker[Symbol.asyncDispose]())
+after(async () => {
+  await broker[Symbol.asyncDispose]()
+  await redis?.close()
+})
 
 for (const [name, outcome] of Object.entries(outcomes)) {
   const options = { timeout: 120_000, skip: skips[name] ?? false }
   test(`${name} comes out right on file: and again in the same folder`, options, async (t) => {
     const data = await mkdtemp(join(tmpdir(), `millrace-${name}-`))
     t.after(() => rm(data, { recursive: true, force: true }))
-    assert.match(await run(name, `file:${data}`), outcome)
-    assert.match(await run(name, `file:${data}`, '5000'), outcome)
+    assert.match(await run(name, [], `file:${data}`), outcome)
+    assert.match(await run(name, ['5000', '--url', `file:${data}`]), outcome)
   })
 
   test(`${name} comes out right on memory:`, options, async () => {
-    assert.match(await run(name, 'memory:', '20000'), outcome)
+    assert.match(await run(name, ['20000', '--url', 'memory:']), outcome)
   })
 
   test(`${name} comes out right on amqp: and again on the same broker`, options, async () => {
-    assert.match(await run(name, broker.url(), '5000'), outcome)
-    assert.match(await run(name, broker.url(), '2000'), outcome)
+    assert.match(await run(name, ['5000', '--url', broker.url()]), outcome)
+    assert.match(await run(name, ['2000', '--url', broker.url()]), outcome)
+  })
+
+  const onRedis = { timeout: 120_000, skip: noRedis || (redisSkips[name] ?? false) }
+  test(`${name} comes out right on redis: and again on the same server`, onRedis, async () => {
+    const url = `${redis?.url()}?prefix=${name}`
+    assert.match(await run(name, ['5000', '--url', url]), outcome)
+    assert.match(await run(name, ['2000', '--url', url]), outcome)
   })
 }
 
-async function run(name: string, url: string, ...args: string[]): Promise<string> {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(folder, `${name}.ts`), ...args], {
+test('what an example does not take is said, in one line', async () => {
+  const { code, errors } = await ran('sign-up', ['--ulr', 'memory:'])
+  assert.equal(code, 2)
+  assert.match(errors, /'--ulr'.*\n.*--url redis:\/\/localhost:6379\n$/)
+  assert.doesNotMatch(errors, /\n {4}at /)
+})
+
+/** What it printed, where it ended well. */
+async function run(name: string, words: readonly string[], url?: string): Promise<string> {
+  const { code, output, errors } = await ran(name, words, url)
+  assert.deepEqual({ code, errors }, { code: 0, errors: '' }, output)
+  return output
+}
+
+async function ran(name: string, words: readonly string[], url?: string) {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(folder, `${name}.ts`), ...words], {
     env: { ...process.env, MQ_URL: url, PYTHON: python },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const code = new Promise<number | null>((resolve) => child.once('close', resolve))
+  const exit = new Promise<number | null>((resolve) => child.once('close', resolve))
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)])
-  assert.deepEqual({ code: await code, errors }, { code: 0, errors: '' }, output)
-  return output
+  return { code: await exit, output, errors }
 }

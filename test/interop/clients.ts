@@ -14,7 +14,7 @@ export const python = '/usr/bin/python3'
 const programs = join(import.meta.dirname, 'python')
 
 /** The `skip` of tests that need these modules of Python. */
-export async function needPython(module: 'pika' | 'kombu' | 'celery'): Promise<string | false> {
+export async function needPython(module: 'pika' | 'kombu' | 'celery' | 'redis'): Promise<string | false> {
   const { skip } = await findProgram({
     name: `Python's ${module}`,
     packages: [`python3-${module}`],
