@@ -12,6 +12,7 @@
 import { MillraceError, ValidationError } from '../../model/errors.ts'
 import { bodyBytes } from '../../model/message.ts'
 import type { Body } from '../../model/message.ts'
+import type { FieldTable } from '../../model/field-table.ts'
 import type { Properties } from '../../model/properties.ts'
 import type { Outgoing, Received } from '../../client/driver.ts'
 import { tableFromJson, tableToJson } from './tagged-json.ts'
@@ -43,20 +44,20 @@ export function encodeContent(
   return Buffer.concat([Buffer.from(`${head}\n`), bodyBytes(body)])
 }
 
-function encodeEnvelope(
+/** The JSON line. Written member by member: to make an object of them first took ten times as long (benchmark P6). */
+export function encodeEnvelope(
   queue: string,
   message: { exchange: string; routingKey: string; properties: Properties },
 ): string {
   const { exchange, routingKey, properties } = message
-  const { messageId, headers, deliveryMode, ...rest } = properties
-  const json = JSON.stringify({
-    ...(messageId !== undefined && { id: messageId }),
-    ...(exchange !== '' && { exchange }),
-    ...(routingKey !== queue && { routingKey }),
-    ...(deliveryMode !== undefined && { persistent: deliveryMode === 2 }),
-    ...rest,
-    ...(headers !== undefined && { headers: tableToJson(headers) }),
-  })
+  let json = ''
+  if (exchange !== '') json += `,"exchange":${JSON.stringify(exchange)}`
+  if (routingKey !== queue) json += `,"routingKey":${JSON.stringify(routingKey)}`
+  let name: keyof Properties
+  for (name in properties) {
+    const value = properties[name]
+    if (value !== undefined) json += member(name, value)
+  }
   if (json.length > maximumEnvelopeLength) {
     throw new ValidationError(
       'HEADERS_TOO_LARGE',
@@ -64,7 +65,14 @@ function encodeEnvelope(
         'put them into the body',
     )
   }
-  return json
+  return `{${json.slice(1)}}`
+}
+
+function member(name: keyof Properties, value: NonNullable<Properties[keyof Properties]>): string {
+  if (name === 'messageId') return `,"id":${JSON.stringify(value)}`
+  if (name === 'deliveryMode') return `,"persistent":${value === 2}`
+  if (name === 'headers') return `,"headers":${JSON.stringify(tableToJson(value as FieldTable))}`
+  return `,${JSON.stringify(name)}:${JSON.stringify(value)}`
 }
 
 /** What the server takes beside the content; '' where there is nothing. */
@@ -160,13 +168,15 @@ export class StoredMessage implements Received {
 }
 
 function propertiesOf(envelope: Envelope): Properties {
-  const { id, exchange: _exchange, routingKey: _routingKey, headers, persistent, ...rest } = envelope
-  return {
-    ...(rest as Properties),
-    ...(id !== undefined && { messageId: id }),
-    ...(persistent !== undefined && { deliveryMode: persistent ? 2 : 1 }),
-    ...(headers !== undefined && { headers: tableFromJson(headers) }),
+  const properties: Record<string, unknown> = {}
+  for (const name in envelope) {
+    const value = envelope[name]
+    if (name === 'id') properties['messageId'] = value
+    else if (name === 'persistent') properties['deliveryMode'] = value === true ? 2 : 1
+    else if (name === 'headers') properties['headers'] = tableFromJson(envelope.headers ?? {})
+    else if (name !== 'exchange' && name !== 'routingKey' && name !== '__proto__') properties[name] = value
   }
+  return properties
 }
 
 function notARecord(queue: string): MillraceError {

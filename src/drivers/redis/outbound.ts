@@ -3,8 +3,8 @@ import { MillraceError, ValidationError } from '../../model/errors.ts'
 import { bodyLength } from '../../model/message.ts'
 import type { Outgoing, PublishResult } from '../../client/driver.ts'
 import { maximumDelayMs, maximumWindowMs } from './capabilities.ts'
-import { encodeContent, encodeOptions } from './envelope.ts'
-import type { Argument } from './node-redis.ts'
+import { encodeEnvelope, encodeOptions } from './envelope.ts'
+import { Packer } from './packer.ts'
 import type { Outcome, Publisher } from './publisher.ts'
 import type { RouteTable, Routes } from './routes.ts'
 
@@ -20,7 +20,7 @@ export interface OutboundSetup {
 
 /** What goes to one queue of a batch. */
 interface Share {
-  readonly words: Argument[]
+  readonly packer: Packer
   /** Places in the batch. */
   readonly indexes: number[]
 }
@@ -37,24 +37,31 @@ export class Outbound {
     const routes = viaExchanges ? await this.#setup.routes.current() : undefined
     const results = batch.map((): PublishResult | undefined => undefined)
     const shares = new Map<string, Share>()
-    for (const [index, outgoing] of batch.entries()) {
+    for (let index = 0; index < batch.length; index++) {
       try {
-        this.#share(shares, outgoing, index, routes)
+        this.#share(shares, batch[index] as Outgoing, index, routes)
       } catch (error) {
         if (!(error instanceof MillraceError)) throw error
         results[index] = { type: 'rejected', error }
       }
     }
-    const outcomes = await Promise.all(
-      [...shares].map(([queue, { words }]) => this.#setup.publisher.send(queue, words)),
-    )
-    for (const [place, { indexes }] of [...shares.values()].entries()) {
-      for (const [offset, index] of indexes.entries()) {
-        const outcome = outcomes[place]?.[offset] as Outcome
-        results[index] = better(results[index], resultOf(outcome, batch[index] as Outgoing))
-      }
+    await Promise.all([...shares].map(([queue, share]) => this.#send(queue, share, batch, results)))
+    for (let index = 0; index < batch.length; index++) results[index] ??= nowhere(batch[index] as Outgoing)
+    return results as readonly PublishResult[]
+  }
+
+  async #send(
+    queue: string,
+    { packer, indexes }: Share,
+    batch: readonly Outgoing[],
+    results: (PublishResult | undefined)[],
+  ): Promise<void> {
+    const outcomes = await this.#setup.publisher.send(queue, packer.packs())
+    for (let offset = 0; offset < indexes.length; offset++) {
+      const index = indexes[offset] as number
+      const result = resultOf(outcomes[offset] as Outcome, batch[index] as Outgoing)
+      results[index] = better(results[index], result)
     }
-    return results.map((result, index) => result ?? nowhere(batch[index] as Outgoing))
   }
 
   /** Adds the message to the share of each queue it goes to. */
@@ -105,13 +112,14 @@ export function assertDelay(delayMs: number): void {
 }
 
 function add(shares: Map<string, Share>, queue: string, outgoing: Outgoing, index: number): void {
+  const options = encodeOptions(outgoing)
+  const envelope = encodeEnvelope(queue, outgoing)
   let share = shares.get(queue)
   if (share === undefined) {
-    share = { words: [], indexes: [] }
+    share = { packer: new Packer(), indexes: [] }
     shares.set(queue, share)
   }
-  const options = encodeOptions(outgoing)
-  share.words.push(options, encodeContent(queue, outgoing))
+  share.packer.add(options, envelope, outgoing.body)
   share.indexes.push(index)
 }
 

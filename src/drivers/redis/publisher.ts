@@ -5,6 +5,8 @@
 import type { Caller } from './caller.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './node-redis.ts'
+import { maximumPackBytes, maximumPackMessages } from './packer.ts'
+import type { Pack } from './packer.ts'
 
 /** What became of a message in one queue. */
 export type Outcome =
@@ -14,9 +16,7 @@ export type Outcome =
 
 /** Messages for one queue; `settled` is told once, with an outcome for each. */
 interface Parcel {
-  /** Options and content of each message. */
-  readonly words: Argument[]
-  bytes: number
+  readonly pack: Pack
   readonly settled: (outcomes: readonly Outcome[]) => void
 }
 
@@ -26,9 +26,6 @@ const full: Outcome = Object.freeze({ type: 'full' })
 
 /** The server remembers the last 64 answers of each client. */
 const maximumCallsUnderWay = 16
-const maximumMessages = 512
-/** The server does nothing else meanwhile. */
-const maximumBytes = 1_024 * 1_024
 
 export class Publisher {
   readonly #caller: Caller
@@ -46,11 +43,10 @@ export class Publisher {
     this.#onOut = setup.onOut
   }
 
-  /** One outcome for each message, in order; never rejects. @param words options and content of each */
-  send(queue: string, words: readonly Argument[]): Promise<readonly Outcome[]> {
-    const parts = partsOf(words)
-    if (parts.length === 1) return this.#send(queue, parts[0] as Argument[])
-    return Promise.all(parts.map((part) => this.#send(queue, part))).then((all) => all.flat())
+  /** One outcome for each message, in order; never rejects. */
+  send(queue: string, packs: readonly Pack[]): Promise<readonly Outcome[]> {
+    if (packs.length === 1) return this.#send(queue, packs[0] as Pack)
+    return Promise.all(packs.map((pack) => this.#send(queue, pack))).then((all) => all.flat())
   }
 
   get isBusy(): boolean {
@@ -62,7 +58,7 @@ export class Publisher {
     if (this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
-  #send(queue: string, words: Argument[]): Promise<readonly Outcome[]> {
+  #send(queue: string, pack: Pack): Promise<readonly Outcome[]> {
     let lane = this.#lanes.get(queue)
     if (lane === undefined) {
       lane = { queue, number: 0, underWay: 0, waiting: [] }
@@ -70,7 +66,7 @@ export class Publisher {
     }
     const parcels = lane.waiting
     return new Promise((settled) => {
-      parcels.push({ words, bytes: bytesOf(words), settled })
+      parcels.push({ pack, settled })
       this.#flush(lane)
     })
   }
@@ -92,12 +88,16 @@ export class Publisher {
   async #ship(lane: Lane, parcels: readonly Parcel[]): Promise<void> {
     lane.number += 1
     const words: Argument[] = [this.#driver, String(lane.number), '0']
-    for (const parcel of parcels) for (const word of parcel.words) words.push(word)
+    let total = 0
+    for (const { pack } of parcels) {
+      words.push(pack.bytes)
+      total += pack.count
+    }
     let outcomes: readonly Outcome[] | undefined
     let failure: Outcome | undefined
     try {
       const reply = await this.#caller.call({
-        name: 'publish',
+        name: 'publish_packed',
         key: this.#keys.queue(lane.queue),
         words,
         numbered: true,
@@ -105,16 +105,15 @@ export class Publisher {
         confirm: true,
         doing: `publish to ${lane.queue}`,
       })
-      outcomes = this.#read(lane.queue, reply as readonly Reply[], (words.length - 3) / 2)
+      outcomes = this.#read(lane.queue, reply as readonly Reply[], total)
     } catch (error) {
       failure = { type: 'failed', error: error as Error }
     }
     let from = 0
-    for (const parcel of parcels) {
-      const count = parcel.words.length / 2
-      parcel.settled(
-        outcomes === undefined ? times(count, failure as Outcome) : outcomes.slice(from, from + count),
-      )
+    for (const { pack, settled } of parcels) {
+      const { count } = pack
+      if (outcomes === undefined) settled(times(count, failure as Outcome))
+      else settled(parcels.length === 1 ? outcomes : outcomes.slice(from, from + count))
       from += count
     }
   }
@@ -147,41 +146,15 @@ function outcomeOf(text: string): Outcome {
   return { type: 'duplicate', messageId: text.slice(1) }
 }
 
-/** Messages that go in one call, as they come. */
-function partsOf(words: readonly Argument[]): Argument[][] {
-  const parts: Argument[][] = []
-  let part: Argument[] = []
-  let bytes = 0
-  for (let index = 0; index < words.length; index += 2) {
-    const length = (words[index + 1] as Argument).length
-    if (part.length >= 2 * maximumMessages || (bytes > 0 && bytes + length > maximumBytes)) {
-      parts.push(part)
-      part = []
-      bytes = 0
-    }
-    part.push(words[index] as Argument, words[index + 1] as Argument)
-    bytes += length
-  }
-  if (part.length > 0) parts.push(part)
-  return parts
-}
-
 function takeTogether(waiting: Parcel[]): Parcel[] {
   let count = 0
   let messages = 0
   let bytes = 0
   for (const parcel of waiting) {
-    messages += parcel.words.length / 2
-    bytes += parcel.bytes
-    if (count > 0 && (messages > maximumMessages || bytes > maximumBytes)) break
+    messages += parcel.pack.count
+    bytes += parcel.pack.bytes.length
+    if (count > 0 && (messages > maximumPackMessages || bytes > maximumPackBytes)) break
     count += 1
   }
   return waiting.splice(0, count)
-}
-
-/** Of text its characters: near enough, and nothing to count. */
-function bytesOf(words: readonly Argument[]): number {
-  let bytes = 0
-  for (const word of words) bytes += word.length
-  return bytes
 }

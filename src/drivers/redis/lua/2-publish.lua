@@ -68,8 +68,8 @@ local function publish_one(queue, options, content, now)
 end
 
 -- The common case: nothing special about any of the messages, nor about the queue.
-local function publish_plain(queue, args, from, now)
-  local total = (#args - from + 1) / 2
+local function publish_plain(queue, contents, now)
+  local total = #contents
   local last = call('HINCRBY', queue.base, 'sequence', total)
   local head = whole(now) .. ' 0 0 0\n'
   local pairs_of, ids = {}, {}
@@ -77,44 +77,73 @@ local function publish_plain(queue, args, from, now)
     local id = whole(last - total + index)
     ids[index] = id
     pairs_of[2 * index - 1] = id
-    pairs_of[2 * index] = head .. args[from + 2 * index - 1]
+    pairs_of[2 * index] = head .. contents[index]
   end
   call_many('HSET', queue.base .. ':messages', pairs_of)
   call_many('RPUSH', queue.base .. ':ready:0', ids)
   return total
 end
 
--- client, number, again ('1': asked before, perhaps), then options and content of each message.
-function commands.publish(keys, args)
-  local queue = open_queue(keys[1])
-  if not queue then return { 'missing' } end
-  local client, number = args[1], tonumber(args[2])
-  if args[3] == '1' then
-    local before = answer_before(queue, client, number)
-    if before then return cjson.decode(before) end
-  end
+-- Options of a message are nil where there are none.
+local function publish_all(queue, args, contents, options)
   local now = now_ms()
-  local is_plain = not (queue.ttl or queue.max_length or queue.max_bytes or queue.priorities > 0)
-  for index = 4, #args, 2 do
-    if args[index] ~= '' then is_plain = false end
-  end
   local answer = { 'ok' }
-  local stored, soonest = 0, nil
+  local stored = 0
+  local is_plain = next(options) == nil
+    and not (queue.ttl or queue.max_length or queue.max_bytes or queue.priorities > 0)
   if is_plain then
-    stored = publish_plain(queue, args, 4, now)
+    stored = publish_plain(queue, contents, now)
   else
-    for index = 4, #args, 2 do
-      local options = args[index] == '' and plain or read_options(args[index])
-      local result = publish_one(queue, options, args[index + 1], now)
+    for index = 1, #contents do
+      local result = publish_one(queue, options[index] and read_options(options[index]) or plain, contents[index], now)
       answer[#answer + 1] = result
       if result == 's' then stored = stored + 1 end
     end
   end
   count(queue, 'published', stored)
-  remember_answer(queue, client, number, cjson.encode(answer))
+  remember_answer(queue, args[1], tonumber(args[2]), cjson.encode(answer))
   if call('EXISTS', queue.base .. ':waiting') == 1 then wake(queue, stored) end
   if queue.dead_letter and not is_plain and call('EXISTS', queue.base .. ':out') == 1 then answer[1] = 'out' end
   return answer
+end
+
+local function published_before(queue, args)
+  local before = args[3] == '1' and answer_before(queue, args[1], tonumber(args[2]))
+  return before and cjson.decode(before)
+end
+
+-- client, number, again ('1': asked before, perhaps), then options and content of each message.
+function commands.publish(keys, args)
+  local queue = open_queue(keys[1])
+  if not queue then return { 'missing' } end
+  local before = published_before(queue, args)
+  if before then return before end
+  local contents, options = {}, {}
+  for index = 4, #args, 2 do
+    contents[#contents + 1] = args[index + 1]
+    if args[index] ~= '' then options[#contents] = args[index] end
+  end
+  return publish_all(queue, args, contents, options)
+end
+
+-- The same, with MessagePack arrays instead: of contents, and of arrays of options and content.
+function commands.publish_packed(keys, args)
+  local queue = open_queue(keys[1])
+  if not queue then return { 'missing' } end
+  local before = published_before(queue, args)
+  if before then return before end
+  local contents, options = {}, {}
+  for index = 4, #args do
+    for _, message in ipairs(cmsgpack.unpack(args[index])) do
+      if type(message) == 'table' then
+        options[#contents + 1] = message[1]
+        contents[#contents + 1] = message[2]
+      else
+        contents[#contents + 1] = message
+      end
+    end
+  end
+  return publish_all(queue, args, contents, options)
 end
 
 -- A message from another queue, with its transfer's name: it comes in once, however often it is brought.

@@ -6,6 +6,7 @@ local function frugal(name, callback)
 end
 
 redis.register_function('millrace_publish', commands.publish)
+redis.register_function('millrace_publish_packed', commands.publish_packed)
 redis.register_function('millrace_import', commands.import)
 frugal('millrace_work', commands.work)
 frugal('millrace_join', commands.join)
