@@ -14,6 +14,8 @@ export class Consumer {
   /** Higher goes first while it has credit. */
   readonly priority: number
   readonly arguments: FieldTable
+  /** Sees `x-delivery-count` from queues of every type. */
+  readonly isShownCount: boolean
   /** Unsettled deliveries at most; 0 for no limit. */
   prefetch: number
   unacked: number
@@ -29,6 +31,7 @@ export class Consumer {
     exclusive: boolean
     priority: number
     arguments: FieldTable
+    isShownCount: boolean
     prefetch: number
   }) {
     this.session = options.session
@@ -38,6 +41,7 @@ export class Consumer {
     this.exclusive = options.exclusive
     this.priority = options.priority
     this.arguments = options.arguments
+    this.isShownCount = options.isShownCount
     this.prefetch = options.prefetch
     this.unacked = 0
     this.cancelled = false

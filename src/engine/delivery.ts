@@ -36,10 +36,14 @@ export class EngineDelivery {
     this.attempt = entry.deliveryCount + 1
   }
 
-  /** What the consumer is shown: from a quorum queue, with how often it came back in `x-delivery-count`. */
+  /**
+   * What the consumer is shown: from a quorum queue, or where it asks for it, with how often it came back in
+   * `x-delivery-count`.
+   */
   get message(): Message {
     const { message, deliveryCount } = this.entry
-    if (deliveryCount === 0 || this.queue.settings.type !== 'quorum') return message
+    if (deliveryCount === 0) return message
+    if (this.queue.settings.type !== 'quorum' && this.consumer?.isShownCount !== true) return message
     const set = { 'x-delivery-count': BigInt(deliveryCount) }
     const change = { set, remove: [], dropsExpiration: false }
     return message.changedIfFits(message.exchange, message.routingKey, change) ?? message

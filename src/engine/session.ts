@@ -71,6 +71,11 @@ export class Session {
   }
 
   /** Publisher confirms were asked for. */
+  /** What it publishes and settles waits for a commit. */
+  get transactional(): boolean {
+    return this.#transaction !== undefined
+  }
+
   get confirming(): boolean {
     return this.#confirming
   }
@@ -168,8 +173,8 @@ export class Session {
   /** Does all that was buffered, in this one call: at a crash, all of it or nothing. False if a queue refused a message. */
   txCommit(nowMs: number): boolean {
     this.#enter()
-    const { publishes, settlements } = this.#currentTransaction().take()
     const kernel = this.#kernel
+    const { publishes, settlements } = this.#currentTransaction().take()
     const refused = publishes.filter((buffered) => !publishBuffered(kernel, this.sink, buffered, nowMs))
     for (const settlement of settlements) settle(kernel, settlement, nowMs)
     return refused.length === 0
@@ -178,9 +183,7 @@ export class Session {
   /** Forgets what was published; what was settled is unacked again. */
   txRollback(): void {
     this.#enter()
-    const transaction = this.#currentTransaction()
-    for (const { delivery } of transaction.settlements) this.unacked.restore(delivery)
-    transaction.clear()
+    for (const { delivery } of this.#currentTransaction().take().settlements) this.unacked.restore(delivery)
   }
 
   // --- consuming ----------------------------------------------------------------------------------------------
@@ -336,7 +339,7 @@ export class Session {
     for (const consumer of this.consumers.values()) this.#wake(consumer)
   }
 
-  /** Visits every delivery that is outstanding, those settled in an open transaction too. For the engine. */
+  /** For the engine: visits every delivery that is outstanding, those settled in an open transaction too. */
   forEachOutstanding(visit: (delivery: EngineDelivery) => void): void {
     this.unacked.forEach(visit)
     for (const { delivery } of this.#transaction?.settlements ?? []) visit(delivery)
@@ -351,13 +354,10 @@ export class Session {
       if (delivery.consumer !== undefined) ofConsumers += 1
     })
     assert(ofConsumers === this.consumerUnacked, 'deliveries to consumers are counted')
-    for (const consumer of this.consumers.values()) {
+    for (const consumer of this.consumers.values())
       assert(!consumer.cancelled && consumer.session === this, 'a consumer is in its own session')
-    }
-    assert(
-      !this.closed || (this.unacked.length === 0 && this.consumers.size === 0),
-      'a closed session is empty',
-    )
+    const isEmpty = this.unacked.length === 0 && this.consumers.size === 0
+    assert(!this.closed || isEmpty, 'a closed session is empty')
   }
 
   #enter(): void {

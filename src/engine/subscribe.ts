@@ -37,7 +37,7 @@ export function subscribe(
   const queue = session.queue(wanted.queue)
   const where = { name: queue.name, vhost: session.vhost.name }
   const table = wanted.arguments ?? emptyFieldTable
-  const { priority } = parseConsumerArguments(table, describeResource('queue', where))
+  const { priority, isShownCount } = parseConsumerArguments(table, describeResource('queue', where))
   const exclusive = wanted.exclusive ?? false
   const taken = exclusive && (queue.consumers.size > 0 || queue.settings.singleActiveConsumer)
   if (taken || queue.consumers.exclusive) throw exclusivelyUsed(where)
@@ -51,6 +51,7 @@ export function subscribe(
     exclusive,
     priority,
     arguments: table,
+    isShownCount,
     prefetch: wanted.prefetch,
   })
   session.consumers.set(tag, consumer)

@@ -7,6 +7,7 @@
 import { ArgumentReader, failed, print, typeName } from './argument-reader.ts'
 import { UnsupportedError } from './errors.ts'
 import type { MillraceError } from './errors.ts'
+import { countArgument } from './extension.ts'
 import type { FieldTable, FieldValue } from './field-value.ts'
 import { equalFieldValues } from './field-value.ts'
 import type { BrokerExchangeKind, RoutingKind } from './record.ts'
@@ -49,6 +50,8 @@ export interface ExchangeSettings {
 export interface ConsumerSettings {
   /** Higher goes first while it has credit; any integer. */
   readonly priority: number
+  /** It is shown `x-delivery-count` by queues of every type (docs/amqp-extensions.md). */
+  readonly isShownCount: boolean
 }
 
 /** How a headers binding compares. The plain modes skip names beginning `x-`. */
@@ -216,7 +219,11 @@ function checkHashArguments(table: FieldTable): void {
 
 /** Checks a consumer's arguments. Throws MillraceError PRECONDITION_FAILED. @param resource the queue's, for the error */
 export function parseConsumerArguments(table: FieldTable, resource: string): ConsumerSettings {
-  return { priority: new ArgumentReader(table, resource).integer('x-priority') ?? 0 }
+  const reader = new ArgumentReader(table, resource)
+  return {
+    priority: reader.integer('x-priority') ?? 0,
+    isShownCount: reader.boolean(countArgument) ?? false,
+  }
 }
 
 /** Checks a binding's key, which is the weight of one of a hash exchange. Throws MillraceError PRECONDITION_FAILED. */

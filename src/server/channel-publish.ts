@@ -2,6 +2,7 @@
  * basic.publish: the hot path. Exchange and routing key are those of the message before unless their bytes differ, so
  * are the terms of its properties; the body is copied once, out of the socket's chunk.
  */
+import { settleKey } from '../model/extension.ts'
 import { Message } from '../model/message.ts'
 import { ProtocolError } from '../model/errors.ts'
 import { ContentReader } from '../wire/content-reader.ts'
@@ -90,6 +91,7 @@ export class ChannelPublish {
     const propertyBytes = terms.replyTo === replyToName ? this.#withAddress(terms) : terms.propertyBytes
     const message = Message.ofBytes(exchange, routingKey, propertyBytes, body)
     if (exchange === '' && isReplyAddress(routingKey)) channel.publishReply(message, mandatory)
+    else if (exchange === '' && routingKey === settleKey) channel.settle(message)
     else channel.publish(message, mandatory ? terms.mandatory : terms.extras)
   }
 

@@ -12,6 +12,7 @@
  * queue) its frames are set aside and handled afterwards, in order: RabbitMQ's channel blocks in the same places.
  */
 import type { EngineDelivery, PublishExtras, Session } from '../broker/broker.ts'
+import { duplicateReply } from '../model/extension.ts'
 import type { Message } from '../model/message.ts'
 import { SettlementReader } from '../wire/message-methods.ts'
 import { decodeMethod, methodIdAt } from '../wire/method-codec.ts'
@@ -20,6 +21,7 @@ import { methodIds } from '../wire/methods.ts'
 import type { Access } from './access.ts'
 import { handleMethod } from './channel-methods.ts'
 import { ChannelPublish } from './channel-publish.ts'
+import { settleDelivery } from './channel-settle.ts'
 import { ConfirmSequence } from './confirms.ts'
 import type { Connection } from './connection.ts'
 import { ConsumerTimeout } from './consumer-timeout.ts'
@@ -112,10 +114,10 @@ export class Channel {
   publish(message: Message, extras: PublishExtras): void {
     const { session, connection } = this
     const outcome = session.publish(message, extras, connection.nowMs)
-    if (session.confirming) {
-      this.confirms.count(outcome.type === 'rejected')
-      connection.server.confirms.touch(this.confirms)
+    if (outcome.type === 'duplicate' && extras.mandatory) {
+      this.returned(message, duplicateReply, outcome.messageId)
     }
+    this.#count(outcome.type === 'rejected')
     connection.changes.published()
   }
 
@@ -124,10 +126,13 @@ export class Channel {
     this.connection.server.replyAddresses.reply(message)
     // No queue took it: RabbitMQ returns it though it has arrived.
     if (mandatory) this.returned(message, noRoute, 'NO_ROUTE')
-    if (this.session.confirming) {
-      this.confirms.count(false)
-      this.connection.server.confirms.touch(this.confirms)
-    }
+    this.#count(false)
+  }
+
+  /** A message that settles a delivery of this channel. */
+  settle(message: Message): void {
+    settleDelivery(this, message.properties.headers ?? {})
+    this.#count(false)
   }
 
   // --- what is sent to the peer ---------------------------------------------------------------------------------
@@ -283,6 +288,13 @@ export class Channel {
     this.replyConsumerTag = undefined
     this.session.close(this.connection.server.broker.nowMs())
     this.connection.changes.changed()
+  }
+
+  /** One message more, where confirms were asked for. */
+  #count(refused: boolean): void {
+    if (!this.session.confirming) return
+    this.confirms.count(refused)
+    this.connection.server.confirms.touch(this.confirms)
   }
 
   #closingMethod(id: number): void {

@@ -11,6 +11,7 @@
  * Tables are checked to their depths, so that whoever decodes them later finds no surprise.
  */
 import { isUtf8 } from 'node:buffer'
+import { publishHeaderPrefix } from '../model/extension.ts'
 import { maximumFieldDepth } from '../model/field-table.ts'
 import { propertyFlag } from '../model/properties.ts'
 
@@ -26,6 +27,8 @@ export class PropertyPlaces {
   userId = -1
   /** The headers have a field CC or BCC. */
   hasCopies = false
+  /** The headers have a field whose name begins like those of Millrace's own. */
+  hasOwnHeaders = false
 }
 
 const beforeHeaders = [propertyFlag.contentType, propertyFlag.contentEncoding] as const
@@ -48,6 +51,7 @@ export function scanProperties(places: PropertyPlaces, buffer: Buffer, start: nu
   places.headers = places.deliveryMode = places.priority = -1
   places.replyTo = places.expiration = places.userId = -1
   places.hasCopies = false
+  places.hasOwnHeaders = false
   if (end - start < 2) return
   const flags = (buffer[start]! << 8) | buffer[start + 1]!
   // No property has these; the last one says that more flags follow, and there are none.
@@ -111,6 +115,7 @@ function passTable(places: PropertyPlaces, buffer: Buffer, at: number, end: numb
   let field = at + 4
   while (field < tableEnd) {
     if (isCopies(buffer, field, buffer[field]!)) places.hasCopies = true
+    else if (isOwn(buffer, field, buffer[field]!)) places.hasOwnHeaders = true
     field = passValue(buffer, passText(buffer, field, tableEnd), tableEnd, 1)
   }
   return field === tableEnd ? tableEnd : overrun
@@ -121,6 +126,13 @@ function isCopies(buffer: Buffer, at: number, length: number): boolean {
   const last = at + length
   if (buffer[last] !== letterC || buffer[last - 1] !== letterC) return false
   return length === 2 || buffer[at + 1] === letterB
+}
+
+const ownPrefix = Buffer.from(publishHeaderPrefix)
+
+function isOwn(buffer: Buffer, at: number, length: number): boolean {
+  if (length <= ownPrefix.length || buffer[at + 3] !== ownPrefix[2]) return false
+  return buffer.compare(ownPrefix, 0, ownPrefix.length, at + 1, at + 1 + ownPrefix.length) === 0
 }
 
 /** @param depth of the table or array that it stands in */

@@ -7,6 +7,8 @@
 import { persistentPublish, transientPublish } from '../broker/broker.ts'
 import type { PublishExtras } from '../broker/broker.ts'
 import { MillraceError } from '../model/errors.ts'
+import { decodeProperties } from '../model/properties.ts'
+import { extrasWithHeaders } from './publish-headers.ts'
 import { PropertyPlaces, scanProperties, textAt } from './property-scan.ts'
 
 export class PublishTerms {
@@ -83,14 +85,29 @@ function termsOf(
   const hasHeaders = places.hasCopies
   const plain = priority === 0 && ttlMs === Infinity && !hasHeaders
   const common = persistent ? persistentPublish : transientPublish
+  const extras = plain || ttlMs instanceof MillraceError ? common : { ...common, priority, ttlMs, hasHeaders }
+  const own = places.hasOwnHeaders ? withOwnHeaders(extras, propertyBytes) : extras
   return new PublishTerms({
     propertyBytes,
-    extras: plain || ttlMs instanceof MillraceError ? common : { ...common, priority, ttlMs, hasHeaders },
+    extras: own instanceof MillraceError ? extras : own,
     userId: places.userId === -1 ? '' : textAt(buffer, places.userId),
     replyTo: places.replyTo === -1 ? '' : textAt(buffer, places.replyTo),
     replyToAt: places.replyTo - start,
-    refusal: ttlMs instanceof MillraceError ? ttlMs : wrongDeliveryMode(buffer, places.deliveryMode),
+    refusal:
+      ttlMs instanceof MillraceError
+        ? ttlMs
+        : (wrongDeliveryMode(buffer, places.deliveryMode) ??
+          (own instanceof MillraceError ? own : undefined)),
   })
+}
+
+function withOwnHeaders(extras: PublishExtras, propertyBytes: Uint8Array): PublishExtras | MillraceError {
+  try {
+    return extrasWithHeaders(extras, decodeProperties(propertyBytes).headers ?? {})
+  } catch (error) {
+    if (error instanceof MillraceError) return error
+    throw error
+  }
 }
 
 function wrongDeliveryMode(buffer: Buffer, at: number): MillraceError | undefined {

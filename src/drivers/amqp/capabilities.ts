@@ -1,6 +1,7 @@
 /** What RabbitMQ can do, by itself or with what this driver makes of it. */
 import type { Capabilities } from '../../client/driver.ts'
 import type { Delays } from './delays.ts'
+import { maximumNativeDelayMs, maximumWindowMs } from './native.ts'
 import type { QueueType } from './queue-arguments.ts'
 
 export interface Server {
@@ -25,23 +26,29 @@ export function serverOf(properties: Readonly<Record<string, unknown>>, asked: Q
   return { isMillrace, product, version, queueType: asked === 'quorum' && has ? 'quorum' : 'classic' }
 }
 
-export function capabilitiesOf(server: Server, delays: Delays, maximumBodyBytes: number): Capabilities {
+/** @param delays what this driver makes of the server's queues; undefined where the server holds messages back by itself */
+export function capabilitiesOf(
+  server: Server,
+  delays: Delays | undefined,
+  maximumBodyBytes: number,
+): Capabilities {
   const native = { level: 'native' } as const
   const emulated = { level: 'emulated' } as const
   const none = { level: 'none' } as const
+  const { isMillrace } = server
+  const settling = isMillrace ? native : emulated
   return {
     durable: true,
-    delay: {
-      ...(delays.native ? native : emulated),
-      maximumMs: delays.maximumMs,
-      resolutionMs: delays.native ? 1 : 1_000,
-    },
+    delay:
+      delays === undefined
+        ? { ...native, maximumMs: maximumNativeDelayMs, resolutionMs: 1 }
+        : { ...emulated, maximumMs: delays.maximumMs, resolutionMs: 1_000 },
     cancelDelayed: none,
-    retry: emulated,
-    release: emulated,
-    deduplication: { ...none, maximumWindowMs: 0 },
+    retry: settling,
+    release: settling,
+    deduplication: isMillrace ? { ...native, maximumWindowMs } : { ...none, maximumWindowMs: 0 },
     priority: { ...native, maximum: 255 },
-    ordering: none,
+    ordering: isMillrace ? native : none,
     expiry: native,
     maxLength: native,
     singleActiveConsumer: native,

@@ -38,7 +38,6 @@ const exchangeHeader = `${delayPrefix}-exchange`
 /** Messages whose queue is gone are kept for a look, so many at most. */
 const maximumLost = 10_000
 export class DelayTopology implements Delays {
-  readonly native = false
   readonly maximumMs = maximumDelayMs
   readonly #caller: Caller
   readonly #queueType: 'quorum' | 'classic'

@@ -1,4 +1,4 @@
-/** Holding messages back: by the server itself, or by what this driver makes of its queues. */
+/** Holding messages back by what this driver makes of the server's queues. */
 import { ValidationError } from '../../model/errors.ts'
 import type { WireTable } from './field-values.ts'
 import type { RpcChannel } from './rpc.ts'
@@ -14,8 +14,6 @@ export type Caller = Pick<RpcChannel, 'run'>
 
 export interface Delays {
   readonly maximumMs: number
-  /** Messages keep their time to live and their history of deaths on the way. */
-  readonly native: boolean
   /**
    * Sees to the way of a message and says where it begins and what it must carry.
    * @throws MillraceError NOT_FOUND where the destination is not there
@@ -28,12 +26,9 @@ export interface Delays {
 }
 
 /** @throws ValidationError INVALID_ARGUMENT */
-export function assertDelay(delayMs: number, delays: Delays): void {
-  if (delayMs >= 0 && delayMs <= delays.maximumMs) return
-  throw new ValidationError(
-    'INVALID_ARGUMENT',
-    `delayMs must be from 0 to ${delays.maximumMs}, not ${delayMs}`,
-  )
+export function assertDelay(delayMs: number, maximumMs: number): void {
+  if (delayMs >= 0 && delayMs <= maximumMs) return
+  throw new ValidationError('INVALID_ARGUMENT', `delayMs must be from 0 to ${maximumMs}, not ${delayMs}`)
 }
 
 /**

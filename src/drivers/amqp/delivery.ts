@@ -6,6 +6,7 @@
 import type { Delivery, Outcome, Outgoing, Received } from '../../client/driver.ts'
 import type { Channel, Incoming } from './amqplib.ts'
 import { attemptOf, ReceivedMessage } from './envelope.ts'
+import { settleNatively, settlementOf } from './native.ts'
 
 /** What happens to a message besides its acknowledgement. */
 export interface Settlements {
@@ -32,6 +33,8 @@ export interface Hold {
   readonly channel: Channel
   readonly lost: AbortSignal
   readonly settlements: Settlements
+  /** The server does by itself what a delivery is settled with. */
+  readonly native: boolean
   settled(consumerTag: string): void
 }
 
@@ -82,6 +85,11 @@ export class AmqpDelivery extends ReceivedMessage implements Delivery {
   async #settle(outcome: Outcome, out: readonly Outgoing[] | undefined): Promise<boolean> {
     try {
       if (out !== undefined) await this.#hold.settlements.publish(out)
+      if (outcome.type === 'ack') return this.#acknowledge()
+      if (this.#hold.native) {
+        const settlement = settlementOf(this.#incoming, outcome)
+        return this.#tell((channel) => settleNatively(channel, settlement))
+      }
       if (await this.#moved(outcome)) return this.#acknowledge()
     } catch (error) {
       // Nothing was settled: it may be tried again.
@@ -92,12 +100,10 @@ export class AmqpDelivery extends ReceivedMessage implements Delivery {
   }
 
   /** True where nothing but the acknowledgement is left to do. */
-  async #moved(outcome: Outcome): Promise<boolean> {
+  async #moved(outcome: Exclude<Outcome, { type: 'ack' }>): Promise<boolean> {
     const { settlements, queue } = this.#hold
     const incoming = this.#incoming
     switch (outcome.type) {
-      case 'ack':
-        return true
       case 'retry':
         return settlements.again({ incoming, queue, attempt: this.attempt + 1, delayMs: outcome.delayMs })
       case 'release':

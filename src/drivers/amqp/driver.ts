@@ -32,7 +32,6 @@ import { dialFailure } from './failure.ts'
 import { newLink } from './link.ts'
 import type { Link } from './link.ts'
 import { moveMessages } from './move.ts'
-import { NativeDelays } from './native-delays.ts'
 import { Outbound } from './outbound.ts'
 import { Publisher } from './publisher.ts'
 import { Rpc, RpcChannel } from './rpc.ts'
@@ -45,7 +44,8 @@ import type { AmqpSettings } from './url.ts'
 interface Parts {
   readonly server: Server
   readonly topology: DeclaredTopology
-  readonly delays: Delays
+  /** Undefined where the server holds messages back by itself. */
+  readonly delays: Delays | undefined
   readonly outbound: Outbound
   readonly subscriptions: Subscriptions
 }
@@ -97,7 +97,7 @@ export class AmqpDriver implements Driver {
     await parts.topology.undeclare(this.#rpc, topology, options.ifEmpty ?? false)
     for (const { name } of [...(topology.exchanges ?? []), ...(topology.queues ?? [])]) {
       parts.outbound.forget(name)
-      parts.delays.forget(name)
+      parts.delays?.forget(name)
     }
   }
 
@@ -196,9 +196,8 @@ export class AmqpDriver implements Driver {
   #assemble(server: Server): Parts {
     const publisher = this.#publisher
     const topology = new DeclaredTopology(server.queueType)
-    const delays = server.isMillrace
-      ? new NativeDelays(this.#rpc)
-      : new DelayTopology(this.#rpc, server.queueType)
+    const emulated = new DelayTopology(this.#rpc, server.queueType)
+    const delays = server.isMillrace ? undefined : emulated
     const outbound = new Outbound({
       publisher,
       delays,
@@ -209,10 +208,11 @@ export class AmqpDriver implements Driver {
     })
     const subscriptions = new Subscriptions({
       link: this.#link,
+      native: server.isMillrace,
       settlements: settlementsOver({
         publisher,
         outbound,
-        delays,
+        delays: emulated,
         declared: (queue) => topology.queue(queue),
       }),
       isSingle: (queue) => topology.queue(queue)?.singleActiveConsumer === true,
@@ -231,7 +231,7 @@ export class AmqpDriver implements Driver {
     const parts = this.#parts
     if (parts === undefined) return
     parts.outbound.forget()
-    parts.delays.reset()
+    parts.delays?.reset()
     const rpc = new RpcChannel(connection)
     const { lost } = await parts.topology.restore(rpc, (error) => this.events.emit('warning', error.message))
     await rpc.close()

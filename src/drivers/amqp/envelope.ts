@@ -4,6 +4,7 @@
  * came back.
  */
 import { ValidationError } from '../../model/errors.ts'
+import { publishHeader } from '../../model/extension.ts'
 import type { FieldTable } from '../../model/field-value.ts'
 import { bodyLength } from '../../model/message.ts'
 import { assertRoutingKey } from '../../model/names.ts'
@@ -180,25 +181,31 @@ export function republished(
   return { exchange: '', routingKey: change.routingKey, content, fields: { ...fields, headers } }
 }
 
+/** What held for the queue that a message was in; its key goes with it. */
+const spent = [
+  wireHeader.attempt,
+  publishHeader.delay,
+  publishHeader.dedupe,
+  publishHeader.dedupeWindow,
+] as const
+
 /** Without any trace of its attempts, for another queue. */
 export function moved(incoming: Incoming, routingKey: string): Wire {
   const { fields, content } = new Again(incoming)
-  const { [wireHeader.attempt]: _attempt, ...headers } = cleaned(headersOf(incoming))
+  const headers = cleaned(headersOf(incoming))
+  for (const name of spent) delete headers[name]
   return { exchange: '', routingKey, content, fields: { ...fields, headers } }
 }
 
-/**
- * Headers of a message that goes through a delay: with where it was published to, and without its deaths.
- * @param native the server holds it back by itself, and takes no death for a circle
- */
-export function heldBack(wire: Wire, native = false): WireTable {
+/** Headers of a message that goes through a delay: with where it was published to, and without its deaths. */
+export function heldBack(wire: Wire): WireTable {
   const headers: WireTable = {
     [wireHeader.exchange]: wire.exchange,
     [wireHeader.routingKey]: wire.routingKey,
     // One that comes back knows better.
     ...(wire.fields.headers as WireTable | undefined),
   }
-  if (!native) putDeathsAside(headers)
+  putDeathsAside(headers)
   return headers
 }
 
@@ -215,8 +222,6 @@ export function cleaned(headers: WireTable = {}): WireTable {
     else if (name !== deliveryCountHeader && name !== wireHeader.deaths) result[name] = value
   }
   if (!wasHeld) return result
-  // Negated by a server that held it back for us.
-  if (typeof result['x-delay'] === 'number' && result['x-delay'] < 0) delete result['x-delay']
   forgetDeathsOfDelay(result)
   const before = headers[wireHeader.deaths]
   return typeof before === 'object' && before !== null ? withDeathsBefore(result, { ...before }) : result
@@ -309,7 +314,7 @@ const plainProperties = [
 ] as const
 
 /** Told by other means. */
-const hiddenHeaders = Object.values(wireHeader)
+const hiddenHeaders = [...Object.values(wireHeader), ...Object.values(publishHeader)]
 
 function textHeader(incoming: Incoming, name: string): string | undefined {
   const value = headersOf(incoming)?.[name]

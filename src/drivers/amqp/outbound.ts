@@ -9,11 +9,13 @@ import { assertDelay } from './delays.ts'
 import type { Delays, Destination } from './delays.ts'
 import { heldBack, toWire } from './envelope.ts'
 import type { Wire } from './envelope.ts'
+import { maximumNativeDelayMs, withOrders } from './native.ts'
 import type { Publisher, Verdict } from './publisher.ts'
 
 export interface OutboundSetup {
   readonly publisher: Publisher
-  readonly delays: Delays
+  /** Undefined where the server holds messages back by itself, and knows keys and duplicates too. */
+  readonly delays: Delays | undefined
   readonly maximumBodyBytes: number
   /** Whether the server has the exchange. */
   readonly exchangeExists: (name: string) => Promise<boolean>
@@ -71,7 +73,10 @@ export class Outbound {
 
   /** Without a word with the server: undefined where one is needed. */
   #prepareSimple(batch: readonly Outgoing[]): readonly Prepared[] | undefined {
-    for (const { exchange, delayMs = 0 } of batch) if (exchange !== '' || delayMs !== 0) return undefined
+    const { delays } = this.#setup
+    for (const { exchange, delayMs = 0 } of batch) {
+      if (exchange !== '' || (delayMs !== 0 && delays !== undefined)) return undefined
+    }
     const nowMs = Date.now()
     return batch.map((outgoing) => this.#convert(outgoing, nowMs))
   }
@@ -99,11 +104,12 @@ export class Outbound {
     if ('result' in converted) return converted
     const { exchange, routingKey, delayMs = 0 } = outgoing
     if (exchange !== '' && !(await this.#hasExchange(exchange))) return rejected(noExchange(exchange))
-    if (delayMs === 0) return converted
+    const { delays } = this.#setup
+    if (delayMs === 0 || delays === undefined) return converted
     const destination: Destination =
       exchange === '' ? { type: 'queue', name: routingKey } : { type: 'exchange', name: exchange }
     try {
-      return { wire: await this.held(converted.wire, delayMs, destination) }
+      return { wire: await held(converted.wire, delays, delayMs, destination) }
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error
       if (error.code !== 'NOT_FOUND' || exchange !== '') return rejected(error)
@@ -111,18 +117,13 @@ export class Outbound {
     }
   }
 
-  /** The message as it goes through the levels of its delay. */
-  async held(wire: Wire, delayMs: number, destination: Destination): Promise<Wire> {
-    const { delays } = this.#setup
-    const way = await delays.prepare(delayMs, destination)
-    const headers = { ...heldBack(wire, delays.native), ...way.headers }
-    return { ...wire, exchange: way.exchange, fields: { ...wire.fields, headers } }
-  }
-
   #convert(outgoing: Outgoing, nowMs: number): Prepared {
+    const { delays, maximumBodyBytes } = this.#setup
     try {
-      assertSupported(outgoing, this.#setup.delays)
-      return { wire: toWire(outgoing, this.#setup.maximumBodyBytes, nowMs) }
+      if (delays !== undefined) assertSupported(outgoing, delays)
+      else assertDelay(outgoing.delayMs ?? 0, maximumNativeDelayMs)
+      const wire = toWire(outgoing, maximumBodyBytes, nowMs)
+      return { wire: delays === undefined ? withOrders(wire, outgoing) : wire }
     } catch (error) {
       if (error instanceof MillraceError) return rejected(error)
       throw error
@@ -151,6 +152,7 @@ export class Outbound {
       case 'refused':
         return { type: 'rejected', error: queueFull(outgoing.routingKey) }
       default:
+        if ('duplicateOf' in verdict) return { type: 'duplicate', messageId: verdict.duplicateOf }
         if (verdict instanceof MillraceError && verdict.code === 'NOT_FOUND') {
           this.forget(outgoing.exchange)
           return { type: 'rejected', error: noExchange(outgoing.exchange) }
@@ -158,6 +160,18 @@ export class Outbound {
         return { type: 'rejected', error: verdict }
     }
   }
+}
+
+/** The message as it goes through the levels of its delay. */
+export async function held(
+  wire: Wire,
+  delays: Delays,
+  delayMs: number,
+  destination: Destination,
+): Promise<Wire> {
+  const way = await delays.prepare(delayMs, destination)
+  const headers = { ...heldBack(wire), ...way.headers }
+  return { ...wire, exchange: way.exchange, fields: { ...wire.fields, headers } }
 }
 
 /** @throws UnsupportedError; ValidationError INVALID_ARGUMENT */
@@ -172,8 +186,8 @@ function assertSupported({ delayMs, ttlMs, key, dedupe }: Outgoing, delays: Dela
     )
   }
   if (delayMs === undefined || delayMs === 0) return
-  assertDelay(delayMs, delays)
-  if (ttlMs === undefined || delays.native) return
+  assertDelay(delayMs, delays.maximumMs)
+  if (ttlMs === undefined) return
   throw unsupported('a time to live of a delayed message', "give the queue a ttl, or leave the message's out")
 }
 

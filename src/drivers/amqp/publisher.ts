@@ -8,6 +8,7 @@
  */
 import { Deque } from '../../std/deque.ts'
 import { ClosedError, MillraceError } from '../../model/errors.ts'
+import { duplicateReply } from '../../model/extension.ts'
 import { aborted } from '../in-process-abort.ts'
 import { openConfirmChannel } from './amqplib.ts'
 import type { ConfirmChannel, Connection } from './amqplib.ts'
@@ -35,6 +36,14 @@ interface Parcel {
   /** The next message to be written. */
   next: number
   readonly fail: (error: Error) => void
+}
+
+/** Of basic.return, as amqplib has them. */
+interface ReturnFields {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly replyCode: number
+  readonly replyText: string
 }
 
 /** Messages on their way at once; further ones wait in line. */
@@ -91,9 +100,11 @@ export class Publisher {
     const channel = await openConfirmChannel(connection, (cause) => this.#channelClosed(channel, cause))
     channel.on('ack', ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, 'stored'))
     channel.on('nack', ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, 'refused'))
-    channel.on('return', ({ fields, properties }) => {
-      const messageId = properties.messageId as string | undefined
-      this.#unconfirmed.returned({ exchange: fields.exchange, routingKey: fields.routingKey, messageId })
+    channel.on('return', (message) => {
+      const { exchange, routingKey, replyCode, replyText } = message.fields as unknown as ReturnFields
+      const messageId = message.properties.messageId as string | undefined
+      const verdict = replyCode === duplicateReply ? { duplicateOf: replyText } : 'returned'
+      this.#unconfirmed.returned({ exchange, routingKey, messageId }, verdict)
     })
     channel.on('drain', () => {
       this.#full = false

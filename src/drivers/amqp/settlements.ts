@@ -8,6 +8,7 @@ import type { Settlements } from './delivery.ts'
 import { republished, wholeMs } from './envelope.ts'
 import type { Wire } from './envelope.ts'
 import { isConnectionLoss } from './failure.ts'
+import { held } from './outbound.ts'
 import type { Outbound } from './outbound.ts'
 import type { Publisher } from './publisher.ts'
 
@@ -24,10 +25,10 @@ export function settlementsOver(setup: SettlementsSetup): Settlements {
   return {
     publish: (out) => publishAll(outbound, out),
     again: async ({ incoming, queue, attempt, delayMs }) => {
-      assertDelay(delayMs, delays)
-      const held = wholeMs(delayMs, 'delayMs') > 0
-      const plain = republished(incoming, { attempt, routingKey: queue, held: held && !delays.native })
-      const wire = held ? await heldBack(outbound, plain, delayMs, queue) : plain
+      assertDelay(delayMs, delays.maximumMs)
+      const isHeld = wholeMs(delayMs, 'delayMs') > 0
+      const plain = republished(incoming, { attempt, routingKey: queue, held: isHeld })
+      const wire = isHeld ? await heldBack(delays, plain, delayMs, queue) : plain
       return wire !== undefined && (await stored(publisher, wire))
     },
     dead: async (death) => {
@@ -40,13 +41,13 @@ export function settlementsOver(setup: SettlementsSetup): Settlements {
 
 /** Undefined where the queue is gone: there is nowhere to bring the message back to. */
 async function heldBack(
-  outbound: Outbound,
+  delays: Delays,
   wire: Wire,
   delayMs: number,
   queue: string,
 ): Promise<Wire | undefined> {
   try {
-    return await outbound.held(wire, delayMs, { type: 'queue', name: queue })
+    return await held(wire, delays, delayMs, { type: 'queue', name: queue })
   } catch (error) {
     if (error instanceof MillraceError && error.code === 'NOT_FOUND') return undefined
     throw error

@@ -11,6 +11,7 @@
 import { assert } from '../../std/assert.ts'
 import { Deque } from '../../std/deque.ts'
 import { ClosedError, MillraceError } from '../../model/errors.ts'
+import { countArgument } from '../../model/extension.ts'
 import type { ConsumeOptions, Consumer, Delivery } from '../../client/driver.ts'
 import { openChannel } from './amqplib.ts'
 import type { Connection, Incoming } from './amqplib.ts'
@@ -26,6 +27,7 @@ export interface SubscriptionSetup {
   readonly alone: boolean
   /** How deliveries are settled. */
   readonly settlements: Settlements
+  readonly native: boolean
   readonly connection: () => Promise<Connection>
   /** Whether the queue is still there. */
   readonly queueExists: () => Promise<boolean>
@@ -92,6 +94,7 @@ export class Subscription implements Consumer {
     const begun: Stage = {
       queue: this.#setup.queue,
       settlements: this.#setup.settlements,
+      native: this.#setup.native,
       channel,
       losing,
       lost: losing.signal,
@@ -153,12 +156,13 @@ export class Subscription implements Consumer {
 
   async #consume(stage: Stage, credit: number): Promise<void> {
     const { channel, consumers } = stage
-    const { options, queue } = this.#setup
+    const { options, queue, native } = this.#setup
     await channel.prefetch(credit)
     let tag: string | undefined
     const reply = await channel.consume(queue, (incoming) => this.#arrived(stage, tag, incoming), {
       ...(options.exclusive !== undefined && { exclusive: options.exclusive }),
       ...(options.priority !== undefined && { priority: options.priority }),
+      ...(native && { arguments: { [countArgument]: true } }),
     })
     tag = reply.consumerTag
     consumers.set(tag, credit)

@@ -10,6 +10,8 @@ import { Subscription } from './subscription.ts'
 export interface SubscriptionsSetup {
   readonly link: Link
   readonly settlements: Settlements
+  /** The server is Millrace's own broker. */
+  readonly native: boolean
   /** One consumer at a time works on this queue. */
   readonly isSingle: (queue: string) => boolean
   readonly queueExists: (queue: string) => Promise<boolean>
@@ -34,13 +36,14 @@ export class Subscriptions {
 
   /** @throws MillraceError NOT_FOUND, ACCESS_REFUSED, RESOURCE_LOCKED; ClosedError */
   async begin(queue: string, options: ConsumeOptions, sink: (delivery: Delivery) => void): Promise<Consumer> {
-    const { link, settlements, isSingle, queueExists, onQueueGone, onUnused } = this.#setup
+    const { link, settlements, native, isSingle, queueExists, onQueueGone, onUnused } = this.#setup
     const subscription = new Subscription({
       queue,
       options,
       sink,
       alone: options.exclusive === true || isSingle(queue),
       settlements,
+      native,
       connection: () => link.whenUp(),
       queueExists: () => queueExists(queue),
       onQueueGone: () => onQueueGone(queue),

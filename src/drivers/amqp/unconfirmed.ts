@@ -9,7 +9,16 @@ import { assert } from '../../std/assert.ts'
 import type { Wire } from './envelope.ts'
 
 /** How the server decided on a message. */
-export type Verdict = 'stored' | 'returned' | 'refused' | Error
+export type Verdict = 'stored' | 'refused' | Return | Error
+
+/** It came back: no queue takes it, or all that do know its key, by a message with this id. */
+export type Return = 'returned' | { readonly duplicateOf: string }
+
+export interface Address {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly messageId: string | undefined
+}
 
 /** Messages of one call and what became of each; `settled` is told when all are decided. */
 export interface Shipment {
@@ -59,8 +68,8 @@ export class Unconfirmed {
     this.#trim()
   }
 
-  /** No queue took the message of this address and id; its confirm is still to come. */
-  returned(address: { exchange: string; routingKey: string; messageId: string | undefined }): void {
+  /** The message of this address and id came back; its confirm is still to come. */
+  returned(address: Address, verdict: Return = 'returned'): void {
     const from = Math.max(this.#head, this.#returnedFrom - this.#base)
     for (let slot = from; slot < this.#shipments.length; slot += 1) {
       const shipment = this.#shipments[slot]
@@ -69,7 +78,7 @@ export class Unconfirmed {
       const wire = shipment.wires[index] as Wire
       if (wire.exchange !== address.exchange || wire.routingKey !== address.routingKey) continue
       if (wire.fields.messageId !== address.messageId) continue
-      shipment.verdicts[index] = 'returned'
+      shipment.verdicts[index] = verdict
       this.#returnedFrom = this.#base + slot + 1
       return
     }

@@ -121,3 +121,10 @@ test('any order of confirms and returns decides each message once', () => {
     )
   }
 })
+
+test('a duplicate comes back with the id of the message that is stored', () => {
+  const { unconfirmed, one } = sent(wire('a', 'm1'), wire('a', 'm2'))
+  unconfirmed.returned({ exchange: '', routingKey: 'a', messageId: 'm2' }, { duplicateOf: 'm0' })
+  unconfirmed.confirm(2, true, 'stored')
+  assert.deepEqual(one.verdicts, ['stored', { duplicateOf: 'm0' }])
+})

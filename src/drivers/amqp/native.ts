@@ -1,0 +1,56 @@
+/**
+ * What Millrace's own broker does by itself, asked for in its own words (docs/amqp-extensions.md): delays, keys and
+ * de-duplication by headers of the message, and settlements by a message to its pseudo-queue, each one step of the queue.
+ */
+import type { Outcome, Outgoing } from '../../client/driver.ts'
+import { publishHeader, settleHeader, settleKey } from '../../model/extension.ts'
+import type { Channel, Incoming } from './amqplib.ts'
+import { wholeMs } from './envelope.ts'
+import type { Wire } from './envelope.ts'
+import type { WireTable } from './field-values.ts'
+
+/** The longest delay, in ms: ten years. */
+export const maximumNativeDelayMs = 3_650 * 86_400_000
+
+/** The longest de-duplication window, in ms. */
+export const maximumWindowMs = 30 * 86_400_000
+
+/** The message with what the broker is to do with it. @throws ValidationError INVALID_ARGUMENT */
+export function withOrders(wire: Wire, outgoing: Outgoing): Wire {
+  const { delayMs = 0, key = '', dedupe } = outgoing
+  if (delayMs === 0 && key === '' && dedupe === undefined) return wire
+  const headers: WireTable = { ...(wire.fields.headers as WireTable | undefined) }
+  if (delayMs !== 0) headers[publishHeader.delay] = int64(wholeMs(Math.ceil(delayMs), 'delayMs'))
+  if (key !== '') headers[publishHeader.key] = key
+  if (dedupe !== undefined) {
+    headers[publishHeader.dedupe] = dedupe.key
+    headers[publishHeader.dedupeWindow] = int64(wholeMs(dedupe.windowMs, 'windowMs'))
+  }
+  return { ...wire, fields: { ...wire.fields, headers } }
+}
+
+/** What settles a delivery, in the broker's words. @throws ValidationError INVALID_ARGUMENT */
+export function settlementOf(incoming: Incoming, outcome: Exclude<Outcome, { type: 'ack' }>): WireTable {
+  const headers: WireTable = {
+    [settleHeader.deliveryTag]: int64(incoming.fields.deliveryTag),
+    [settleHeader.outcome]: outcome.type,
+  }
+  if (outcome.type === 'dead') {
+    headers[settleHeader.reason] = outcome.reason
+    if (outcome.error !== undefined) headers[settleHeader.error] = outcome.error
+  } else if (outcome.delayMs !== undefined) {
+    headers[settleHeader.delay] = int64(wholeMs(Math.ceil(outcome.delayMs), 'delayMs'))
+  }
+  return headers
+}
+
+/** On the delivery's own channel; it holds at once and without an answer, as an acknowledgement does. */
+export function settleNatively(channel: Channel, settlement: WireTable): void {
+  channel.publish('', settleKey, nothing, { headers: settlement })
+}
+
+const nothing = Buffer.alloc(0)
+
+function int64(value: number): unknown {
+  return { '!': 'int64', value }
+}
