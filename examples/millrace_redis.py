@@ -142,20 +142,19 @@ class Queue:
         envelope = dict(record.envelope)
         if transfer["type"] == "move":
             target = transfer["to"]
-        elif transfer["to"]["exchange"] == "":
+        elif transfer["reason"] == "rejected" and transfer["to"]["exchange"] == "":
             target = transfer["to"].get("routingKey", envelope.get("routingKey", self.name))
             envelope.pop("exchange", None)
             envelope["routingKey"] = target
             envelope["headers"] = {**envelope.get("headers", {}), **death_of(transfer, self.name)}
         else:
-            return None  # It has to be routed: some Millrace program will do it when nobody else has for ten seconds.
+            # It has to be routed, or kept from going round for ever: some Millrace program will do it, in ten seconds' time.
+            return None
         options = f"{record.priority}  0 0 {len(record.key)} 0\n".encode() + record.key
         words = name, options, content_of(envelope, record.body), record.published_ms
         is_stored = self.call("import", self._base_of(target), *words) == b"stored"
         if transfer["type"] == "move":
             return "moved" if is_stored else "back"
-        if transfer["reason"] == "expired":
-            return ""
         return "deadLettered" if is_stored else "dropped"
 
     # --- declaring ---------------------------------------------------------------------------------------------------
@@ -247,6 +246,7 @@ def job_of(entry, attempt, text):
 
 
 def death_of(transfer, queue):
+    """Why it died. Millrace's programs add the whole history, `x-death`, as RabbitMQ writes it."""
     headers = {"x-last-death-reason": transfer["reason"], "x-last-death-queue": queue}
     if "account" in transfer:
         headers["x-millrace-reason"] = transfer["account"]
