@@ -28,6 +28,7 @@ export interface ServeFlags {
   readonly port?: number
   readonly socket?: string
   readonly wsPort?: number
+  readonly wsOrigin?: readonly string[]
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly tlsCa?: string
@@ -46,6 +47,8 @@ export interface ServeSettings {
   readonly socket: string | undefined
   /** Of AMQP over WebSocket; undefined for none. */
   readonly wsPort: number | undefined
+  /** Of web pages that may use it. */
+  readonly wsOrigin: readonly string[] | undefined
   readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer | undefined } | undefined
   readonly proxyProtocol: boolean
   readonly logFormat: 'text' | 'json'
@@ -67,6 +70,7 @@ export function serveSettings(flags: ServeFlags): ServeSettings {
     port: flags.port ?? file.port,
     socket: flags.socket ?? file.socket,
     wsPort: flags.wsPort ?? file.wsPort,
+    wsOrigin: flags.wsOrigin ?? file.wsOrigin,
     tls: readTls({
       cert: flags.tlsCert ?? file.tls?.cert,
       key: flags.tlsKey ?? file.tls?.key,
@@ -86,6 +90,7 @@ interface Config {
   readonly port?: number
   readonly socket?: string
   readonly wsPort?: number
+  readonly wsOrigin?: readonly string[]
   readonly tls?: { readonly cert?: string; readonly key?: string; readonly ca?: string }
   readonly proxyProtocol?: boolean
   readonly log?: { readonly format?: 'text' | 'json'; readonly level?: LogLevel }
@@ -107,6 +112,7 @@ const known: Readonly<Record<string, Check>> = {
   port: isPort,
   socket: isText,
   wsPort: isPort,
+  wsOrigin: (value) => Array.isArray(value) && value.every(isText),
   'tls.cert': isText,
   'tls.key': isText,
   'tls.ca': isText,

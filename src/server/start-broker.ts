@@ -45,6 +45,8 @@ export interface BrokerOptions {
   readonly socketPath?: string
   /** AMQP over WebSocket on this port too, 0 for any free one; over TLS where `tls` is given. */
   readonly webSocketPort?: number
+  /** Web pages that may use it, by their origin (`https://example.org`), `*` for any; default none, only other programs. */
+  readonly webSocketOrigins?: readonly string[]
   /** Connections begin with a PROXY header, version 1 or 2. */
   readonly proxyProtocol?: boolean
   readonly limits?: Partial<ServerLimits>
@@ -152,6 +154,7 @@ async function listen(
   options: BrokerOptions,
 ): Promise<{ listener: Listener; webSocketPort: number | undefined }> {
   const { host = '127.0.0.1', tls, socketPath, webSocketPort: port, proxyProtocol = false } = options
+  const { webSocketOrigins: origins } = options
   const settings: ListenOptions = {
     host,
     port: options.port ?? (tls === undefined ? defaultPort : defaultTlsPort),
@@ -164,7 +167,12 @@ async function listen(
     const webSocket =
       port === undefined
         ? undefined
-        : await WebSocketListener.open(server, { host, port, ...(tls !== undefined && { tls }) })
+        : await WebSocketListener.open(server, {
+            host,
+            port,
+            ...(tls !== undefined && { tls }),
+            ...(origins !== undefined && { origins }),
+          })
     return { listener, webSocketPort: webSocket?.port }
   } catch (error) {
     await server.close()

@@ -18,6 +18,8 @@ export interface WebSocketOptions {
   /** 0 for any free one. */
   readonly port: number
   readonly tls?: TlsOptions
+  /** Of the pages that may connect, as browsers name them (`https://example.org`); `*` for any. Default none. */
+  readonly origins?: readonly string[]
 }
 
 /** What the key of a request is answered with: RFC 6455, section 1.3. */
@@ -36,7 +38,7 @@ export class WebSocketListener {
 
   /** Resolves when it listens. Rejects with what the system said, such as EADDRINUSE. */
   static async open(server: Server, options: WebSocketOptions): Promise<WebSocketListener> {
-    const { tls, host = '127.0.0.1', port } = options
+    const { tls, host = '127.0.0.1', port, origins = [] } = options
     const settings = {
       requestTimeout: server.limits.handshakeTimeoutMs,
       noDelay: true,
@@ -55,9 +57,9 @@ export class WebSocketListener {
     http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       // Over TLS it is another socket than the one that is held, and Node has just taken its own listeners off.
       socket.on('error', () => undefined)
-      const answer = accept(request)
-      if (answer === undefined) {
-        socket.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+      const answer = isWelcome(request, origins) ? accept(request) : forbidden
+      if (!answer.startsWith(switching)) {
+        socket.write(answer)
         // Node's own are half open: a peer that never ends would keep it for ever.
         socket.destroySoon()
         return
@@ -98,8 +100,20 @@ export class WebSocketListener {
   }
 }
 
-/** The answer to a request for a WebSocket; undefined for one that is none. */
-function accept(request: IncomingMessage): string | undefined {
+const switching = 'HTTP/1.1 101 Switching Protocols\r\n'
+const badRequest = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'
+const forbidden = 'HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n'
+
+/**
+ * A browser lets any page open a WebSocket to any host, this machine's own ports too, where guest may log in; but it says
+ * whose page it is (RFC 6455, section 10.2). Other programs say nothing.
+ */
+function isWelcome({ headers: { origin } }: IncomingMessage, origins: readonly string[]): boolean {
+  return origin === undefined || origins.includes('*') || origins.includes(origin)
+}
+
+/** The answer to a request for a WebSocket. */
+function accept(request: IncomingMessage): string {
   const { headers } = request
   const key = headers['sec-websocket-key'] ?? ''
   const isSound =
@@ -107,14 +121,14 @@ function accept(request: IncomingMessage): string | undefined {
     headers.upgrade?.toLowerCase() === 'websocket' &&
     headers['sec-websocket-version'] === '13' &&
     /^[A-Za-z0-9+/]{22}==$/.test(key)
-  if (!isSound) return undefined
+  if (!isSound) return badRequest
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
   const digest = createHash('sha1')
     .update(key + keySuffix)
     .digest('base64')
   const protocol = offered.includes(subprotocol) ? `Sec-WebSocket-Protocol: ${subprotocol}\r\n` : ''
   return (
-    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+    `${switching}Upgrade: websocket\r\nConnection: Upgrade\r\n` +
     `Sec-WebSocket-Accept: ${digest}\r\n${protocol}\r\n`
   )
 }

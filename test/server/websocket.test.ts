@@ -136,6 +136,24 @@ test('a request that is none is refused; one that is, is answered as the RFC has
   assert.match(answer, /Sec-WebSocket-Protocol: amqp\r\n/)
 })
 
+test('a web page is let in only where its origin is named', async () => {
+  const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+  const upgrade = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+  const asked = async (origin: string, webSocketOrigins?: readonly string[]): Promise<string> => {
+    const options = { port: 0, webSocketPort: 0, ...(webSocketOrigins && { webSocketOrigins }) }
+    await using broker = await startBroker(options)
+    const socket = connect(Number(new URL(broker.webSocketUrl!).port), '127.0.0.1')
+    socket.write(`${upgrade}${key}Origin: ${origin}\r\n\r\n`)
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    socket.destroy()
+    return answer.toString('latin1', 9, 12)
+  }
+  assert.equal(await asked('https://evil.example'), '403')
+  assert.equal(await asked('https://evil.example', ['https://good.example']), '403')
+  assert.equal(await asked('https://good.example', ['https://good.example']), '101')
+  assert.equal(await asked('null', ['*']), '101')
+})
+
 /** A socket on which the request was answered. */
 async function upgraded(port: number, head = Buffer.alloc(0)): Promise<Socket> {
   const socket = connect(port, '127.0.0.1')

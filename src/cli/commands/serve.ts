@@ -35,6 +35,7 @@ export function addServe(program: Command, host: Host): void {
     )
     .option('--socket <path>', 'a UNIX socket to listen on too')
     .option('--ws-port <number>', 'AMQP over WebSocket on this port too', integer(0, 65_535))
+    .option('--ws-origin <origin...>', 'web pages that may use it, e.g. https://example.org (default: none)')
     .option('--tls-cert <file>', 'serve TLS with this certificate (PEM)')
     .option('--tls-key <file>', 'its private key (PEM)')
     .option('--tls-ca <file>', "who signs clients' certificates: with it they can log in by them (EXTERNAL)")
@@ -72,7 +73,7 @@ async function serve(host: Host, settings: ServeSettings): Promise<number> {
 async function start(settings: ServeSettings, log: Log): Promise<RunningBroker> {
   // Loaded here, so that the other commands start without it.
   const { startBroker } = await import('../../server/start-broker.ts')
-  const { data, host, port, socket, wsPort, tls, proxyProtocol, limits } = settings
+  const { data, host, port, socket, wsPort, wsOrigin, tls, proxyProtocol, limits } = settings
   return startBroker({
     host,
     log,
@@ -82,6 +83,7 @@ async function start(settings: ServeSettings, log: Log): Promise<RunningBroker> 
     ...(port !== undefined && { port }),
     ...(socket !== undefined && { socketPath: socket }),
     ...(wsPort !== undefined && { webSocketPort: wsPort }),
+    ...(wsOrigin !== undefined && { webSocketOrigins: wsOrigin }),
     ...(tls !== undefined && { tls: tlsOptions(tls) }),
   })
 }
