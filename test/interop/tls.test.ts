@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { connect } from '../../src/index.ts'
 import { startTestBroker } from './broker.ts'
 import type { TestBroker } from './broker.ts'
 import { everyone, ring } from './peers/pairs.ts'
@@ -46,4 +47,21 @@ describe('TLS: a certificate that nobody vouches for is refused', () => {
       await assert.rejects(kind.connect(broker.url()), /self-signed certificate/)
     })
   }
+})
+
+test("amqps:// of Millrace's own driver: by the certificate's authority, or blindly where told so", async () => {
+  for (const trust of [`cacertfile=${encodeURIComponent(certFile)}`, 'verify=verify_none']) {
+    await using mq = await connect(`${broker.url()}?${trust}`)
+    const queue = mq.queue<string>('by-driver')
+    await queue.send('private')
+    for await (const job of queue.consume()) {
+      assert.equal(job.data, 'private')
+      await job.ack()
+      break
+    }
+  }
+  await assert.rejects(connect(broker.url()), {
+    code: 'UNREACHABLE',
+    message: /not trusted .self-signed certificate.; name its authority/,
+  })
 })

@@ -1,6 +1,7 @@
 /** What amqplib and the server say of a failure, as Millrace's own errors. */
 import { ConflictError, MillraceError, UnsupportedError } from '../../model/errors.ts'
 import type { ErrorCode } from '../../model/errors.ts'
+import { untrusted } from '../untrusted.ts'
 
 /** By the reply codes of AMQP 0-9-1 (section 1.2). */
 const codes: Readonly<Record<number, ErrorCode>> = {
@@ -72,6 +73,8 @@ export function dialFailure(error: unknown, where: string, vhost: string): Millr
       { cause: error },
     )
   }
+  const distrust = untrusted(error, where)
+  if (distrust !== undefined) return distrust
   return new MillraceError('UNREACHABLE', `No AMQP server answers at ${where} (${said}); is it running?`, {
     cause: error,
   })

@@ -1,6 +1,7 @@
 /** What Redis and its client say of a failure, as Millrace's own errors, and what is to be done about it. */
 import { MillraceError } from '../../model/errors.ts'
 import { ServerError } from './node-redis.ts'
+import { untrusted } from '../untrusted.ts'
 
 /**
  * - `again`: the server is not ready yet, or no more the one it was; trying again helps
@@ -97,6 +98,8 @@ export function dialFailure(error: unknown, where: string): MillraceError {
       { cause: error },
     )
   }
+  const distrust = untrusted(error, where)
+  if (distrust !== undefined) return distrust
   return new MillraceError('UNREACHABLE', `No Redis answers at ${where} (${said}); is it running?`, {
     cause: error,
   })
