@@ -25,6 +25,9 @@ export interface Verdict {
   readonly broken: readonly string[]
 }
 
+/** What is said last of a message of which a drain may still have to tell. */
+export const gone = 'gone'
+
 export interface JudgeOptions {
   /** Whether the end told every dead letter with a P line. */
   readonly knowsTheDead?: boolean
@@ -69,11 +72,11 @@ class Ledger {
   verdict(knowsTheDead: boolean): Verdict {
     for (const id of this.#sent) {
       if (this.#ended.has(id) || this.#tried.has(id) || this.#drained.has(id)) continue
-      this.#broken.push(`${id} was confirmed, its end was never asked for, and it is gone`)
+      this.#broken.push(`${id} was confirmed, its end was never asked for, and it is ${gone}`)
     }
     if (knowsTheDead) {
       for (const id of this.#given) {
-        if (!this.#dead.has(id)) this.#broken.push(`${id} was dead-lettered, and is not among the dead`)
+        if (!this.#dead.has(id)) this.#broken.push(`${id} was dead-lettered, and is ${gone}`)
       }
     }
     return {

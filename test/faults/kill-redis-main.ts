@@ -15,9 +15,9 @@ const report = await killRedisOverAndOver({
     if (round % 20 === 0) console.log(`${round} of ${rounds} rounds`)
   },
 })
-const { server, worker, both, freeze } = report.harms
+const { server, worker, both, freeze, stall } = report.harms
 console.log(
-  `${report.rounds} rounds (the server killed ${server + both} times, a worker ${worker + both} times, one frozen ${freeze} times): ` +
+  `${report.rounds} rounds (the server killed ${server + both} times and frozen ${stall} times, a worker killed ${worker + both} and frozen ${freeze} times): ` +
     `${report.sent} confirmed, ${report.deliveries} deliveries, ${report.acked} ends told, ` +
     `${report.broken.length} promises broken (seed ${seed})`,
 )

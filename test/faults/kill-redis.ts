@@ -1,7 +1,7 @@
 /**
  * Kills over and over what `redis://` lives by, at random moments under load: the server, whose append-only file is synced at
- * each write, and worker processes; and freezes a worker beyond its lease, so that it wakes up and settles what is no more its
- * own. Then asks the workers' witness whether a promise was broken, and looks whether the server's keys agree.
+ * each write, and worker processes. And freezes a worker beyond its lease, so that it wakes up and settles what is no more its
+ * own, or the server, so that leases run out while settlements are on their way. Then asks the workers' witness whether a promise was broken, and looks whether the server's keys agree.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisServer } from '../servers/redis.ts'
 import { Random } from '../std/random.ts'
-import { judge } from './judge.ts'
+import { gone, judge } from './judge.ts'
 import type { Verdict } from './judge.ts'
 import { brokenKeys } from './redis-keys.ts'
 
@@ -33,15 +33,21 @@ export interface RedisKillOptions {
   readonly lie?: 'early'
   /** Whether the server keeps what it is given (default 'always'). */
   readonly sync?: 'always' | 'none'
+  /** What may happen, each as likely as it is often there (default all). */
+  readonly harms?: readonly Harm[]
   readonly onRound?: (round: number) => void
 }
 
-type Harm = 'server' | 'worker' | 'both' | 'freeze'
+export type Harm = 'server' | 'worker' | 'both' | 'freeze' | 'stall'
+
+const allHarms: readonly Harm[] = ['server', 'server', 'worker', 'worker', 'both', 'freeze', 'stall']
 
 const workers = 3
 const leaseMs = 1_000
 const readyPatienceMs = 60_000
 const workPatienceMs = 20_000
+/** Who carries messages elsewhere and dies keeps the others from them for ten seconds. */
+const drainPatienceMs = 30_000
 /** Keys are looked at so often. */
 const looksEvery = 10
 
@@ -66,7 +72,7 @@ class Run {
   readonly #random: Random
   readonly #workers: Worker[] = []
   readonly #broken: string[] = []
-  readonly #harms = { server: 0, worker: 0, both: 0, freeze: 0 }
+  readonly #harms = { server: 0, worker: 0, both: 0, freeze: 0, stall: 0 }
   #server: RedisServer | undefined
 
   constructor(options: RedisKillOptions) {
@@ -85,20 +91,20 @@ class Run {
   async round(round: number): Promise<void> {
     await this.#progress()
     await sleep(20 + this.#random.below(230))
-    const harm = this.#random.pick(['server', 'server', 'worker', 'worker', 'both', 'freeze'] as const)
+    const harm = this.#random.pick(this.#options.harms ?? allHarms)
     this.#harms[harm] += 1
     if (harm === 'freeze') await this.#freeze()
+    else if (harm === 'stall') await this.#stall()
     else await this.#kill(harm)
     if (round % looksEvery === 0) await this.#look()
   }
 
   async end(): Promise<RedisKillReport> {
     for (const worker of this.#workers.splice(0)) await worker.kill()
-    const last = this.#spawn('drain')
-    const code = await last.exited
-    if (code !== 0) this.#broken.push(`the last worker ended with ${code}`)
+    // What was broken on the way may keep it from ever being drained.
+    if (this.#judge().broken.every((line) => line.endsWith(gone))) await this.#drain()
     await this.#look()
-    const verdict = judge(readFileSync(this.#witness, 'utf8').split('\n'), { knowsTheDead: true })
+    const verdict = this.#judge()
     const broken = [...verdict.broken, ...this.#broken]
     // Frozen on its way from having looked to having said so.
     if (verdict.late > this.#harms.freeze)
@@ -115,6 +121,27 @@ class Run {
 
   get #witness(): string {
     return join(this.#folder, 'witness')
+  }
+
+  #judge(): Verdict {
+    return judge(readFileSync(this.#witness, 'utf8').split('\n'), { knowsTheDead: true })
+  }
+
+  async #drain(): Promise<void> {
+    const last = this.#spawn('drain')
+    const stuck = new AbortController()
+    const end = (async () => {
+      for (let before = -1; sizeOf(this.#witness) > before;) {
+        before = sizeOf(this.#witness)
+        await sleep(drainPatienceMs, undefined, { signal: stuck.signal })
+      }
+      this.#broken.push('what was left could not be drained')
+      await last.kill()
+    })().catch(() => undefined)
+    const code = await last.exited
+    stuck.abort()
+    await end
+    if (code !== 0) this.#broken.push(`the last worker ended with ${code}`)
   }
 
   async #kill(harm: 'server' | 'worker' | 'both'): Promise<void> {
@@ -138,6 +165,12 @@ class Run {
     victim.signal('SIGSTOP')
     await sleep(leaseMs * 1.5)
     victim.signal('SIGCONT')
+  }
+
+  async #stall(): Promise<void> {
+    this.#server?.freeze()
+    await sleep(leaseMs * 1.5)
+    this.#server?.thaw()
   }
 
   async #look(): Promise<void> {
