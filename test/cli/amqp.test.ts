@@ -109,8 +109,6 @@ describe('commands on amqp', () => {
       ['queues', /listing queues.*rabbitmqctl list_queues/],
       [`peek ${q}`, /browse.*consume the queue/],
       [`purge ${q} --yes --state delayed`, /purging delayed messages.*purge the ready ones/],
-      [`send ${q} 1 --dedupe k`, /dedup/],
-      [`send ${q} 1 --key k`, /ordering/],
     ]
     for (const [line, says] of cases) {
       const { code, output, errors } = await sh(line)

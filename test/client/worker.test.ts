@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { connect, NonRetryableError } from '../../src/index.ts'
 import type { Client, Job, Worker } from '../../src/index.ts'
+import { Deferred } from '../../src/std/deferred.ts'
 
 const quick = { type: 'fixed', delay: 10, jitter: 0 } as const
 
@@ -169,13 +170,18 @@ test('close waits for the running job and takes no other', () =>
   withMemory(async (mq) => {
     const queue = mq.queue<number>('q')
     const done: number[] = []
+    const running = new Deferred<void>()
+    const finish = new Deferred<void>()
     const worker = queue.work(async (job) => {
-      await sleep(30)
+      running.resolve()
+      await finish.promise
       done.push(job.data)
     })
     await queue.sendMany([1, 2])
-    await sleep(10)
-    await worker.close()
+    await running.promise
+    const closing = worker.close()
+    finish.resolve()
+    await closing
     await worker.close()
     assert.deepEqual(done, [1])
     const stats = await queue.stats()
