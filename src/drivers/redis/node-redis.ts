@@ -109,10 +109,7 @@ export class Server {
 
   /** Rejects with ServerError; with anything else the connection is lost. */
   send(words: readonly Argument[]): Promise<Reply> {
-    return this.#client.sendCommand(words as Argument[]).catch((error: unknown) => {
-      if (error instanceof this.#library.ErrorReply) throw new ServerError(error.message, { cause: error })
-      throw error
-    }) as unknown as Promise<Reply>
+    return this.#client.sendCommand(words as Argument[]).catch(this.#refused) as unknown as Promise<Reply>
   }
 
   /** Of a key that is on its way here from another node. */
@@ -130,7 +127,7 @@ export class Server {
   }
 
   async subscribe(channel: string, listener: (message: string) => void): Promise<void> {
-    await this.#client.subscribe(channel, listener)
+    await this.#client.subscribe(channel, listener).catch(this.#refused)
   }
 
   /** Told once, also who listens after it; not where it was closed by us. */
@@ -148,6 +145,12 @@ export class Server {
   destroy(): void {
     this.#end()
     this.#client.destroy()
+  }
+
+  /** What the server said is one thing, a connection that went another. */
+  readonly #refused = (error: unknown): never => {
+    if (error instanceof this.#library.ErrorReply) throw new ServerError(error.message, { cause: error })
+    throw error
   }
 
   #end(): void {
