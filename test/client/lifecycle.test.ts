@@ -10,13 +10,15 @@ test('a running job may send while the connection closes, to a queue it never us
   const mq = await connect('memory:own')
   const keeper = await connect('memory:own')
   let failed: unknown
+  let running = false
   const worker = mq.queue('q').work(async () => {
+    running = true
     await sleep(20)
     await mq.queue('next').send('from the job')
   })
   worker.on('failed', (_job, error) => (failed = error))
   await mq.queue('q').send(1)
-  await sleep(5)
+  while (!running) await sleep(1)
   await mq.close()
   assert.equal(failed, undefined)
   assert.equal((await keeper.queue('next').stats()).ready, 1)
@@ -109,6 +111,7 @@ test('jobs leave nothing on the signal of the connection, however they end', asy
     { concurrency: 5 },
   )
   await queue.sendMany([0, 1, 2])
+  while (worker.running === 0 || lost === undefined) await sleep(2)
   await sleep(20)
   await worker.close({ timeout: 5 })
   assert.ok(lost !== undefined)
@@ -147,8 +150,9 @@ test('a job whose asynchronous schema outlasts the close of its worker is not ru
   }
   await mq.queue('q').send(1)
   let runs = 0
+  const unasked = pass
   const worker = mq.queue('q', { schema }).work(() => (runs += 1))
-  await sleep(10)
+  while (pass === unasked) await sleep(2)
   await worker.close({ timeout: 1 })
   pass()
   await sleep(5)

@@ -215,7 +215,7 @@ test('a paused queue takes and does not give', () =>
     assert.deepEqual(seen, [])
     assert.equal((await queue.stats()).paused, true)
     await queue.resume()
-    await sleep(20)
+    while (seen.length === 0) await sleep(2)
     assert.deepEqual(seen, [1])
   }))
 

@@ -198,9 +198,9 @@ test('close with a timeout aborts what runs too long and puts it back to its pla
       return new Promise(() => undefined)
     })
     await queue.sendMany([1, 2])
-    await sleep(10)
+    while (signal === undefined) await sleep(2)
     await worker.close({ timeout: 20 })
-    assert.equal(signal?.aborted, true)
+    assert.equal(signal.aborted, true)
     const jobs = await queue.browse()
     assert.deepEqual(
       jobs.map(({ data, attempt }) => [data, attempt]),
@@ -216,7 +216,7 @@ test('a job cut off by close on its last attempt is handed to the next worker, a
     const queue = mq.queue('q', { attempts: 1 })
     const stopped = queue.work(() => new Promise(() => undefined))
     await queue.send(1)
-    await sleep(10)
+    while (stopped.running === 0) await sleep(2)
     await stopped.close({ timeout: 1 })
     const [job] = (await event(
       queue.work(() => 'done'),
@@ -232,7 +232,7 @@ test('a handler that ends after close changes nothing', () =>
     let end: () => void = () => undefined
     const worker = queue.work(() => new Promise<void>((resolve) => (end = resolve)))
     await queue.send(1)
-    await sleep(10)
+    while (worker.running === 0) await sleep(2)
     await worker.close({ timeout: 1 })
     end()
     await sleep(10)
