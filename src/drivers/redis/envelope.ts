@@ -98,11 +98,14 @@ function expirationOf({ expiration }: Properties): number | undefined {
   return expiration !== undefined && /^\d{1,15}$/.test(expiration) ? Number(expiration) : undefined
 }
 
+/** How the first line of most records goes on after the time: it never expires, priority 0, no key. */
+const plainEnd = Buffer.from(' 0 0 0\n')
+const timeDigits = 13
+
 /** A record, read as far as somebody asks. */
 export class StoredMessage implements Received {
   readonly #queue: string
   readonly #record: Buffer
-  readonly publishedAtMs: number
   /** Undefined: it never expires. */
   readonly expiresAtMs: number | undefined
   readonly priority: number
@@ -116,18 +119,27 @@ export class StoredMessage implements Received {
   constructor(queue: string, record: Buffer) {
     this.#queue = queue
     this.#record = record
-    const lineEnd = record.indexOf(newline)
-    const [published, expires, priority, keyBytes] = record
-      .toString('latin1', 0, Math.max(0, lineEnd))
-      .split(' ')
-    this.publishedAtMs = Number(published)
-    this.expiresAtMs = expires === '0' ? undefined : Number(expires)
-    this.priority = Number(priority)
-    this.#envelopeFrom = lineEnd + 1 + Number(keyBytes)
-    this.key = keyBytes === '0' ? '' : record.toString('utf8', lineEnd + 1, this.#envelopeFrom)
+    if (isPlain(record)) {
+      this.expiresAtMs = undefined
+      this.priority = 0
+      this.key = ''
+      this.#envelopeFrom = timeDigits + plainEnd.length
+    } else {
+      const lineEnd = record.indexOf(newline)
+      if (lineEnd < 0) throw notARecord(queue)
+      const [, expires, priority, keyBytes] = record.toString('latin1', 0, lineEnd).split(' ')
+      this.expiresAtMs = expires === '0' ? undefined : Number(expires)
+      this.priority = Number(priority)
+      this.#envelopeFrom = lineEnd + 1 + Number(keyBytes)
+      this.key = keyBytes === '0' ? '' : record.toString('utf8', lineEnd + 1, this.#envelopeFrom)
+    }
     const envelopeEnd = record.indexOf(newline, this.#envelopeFrom)
-    if (lineEnd < 0 || envelopeEnd < 0) throw notARecord(queue)
+    if (envelopeEnd < 0) throw notARecord(queue)
     this.#bodyFrom = envelopeEnd + 1
+  }
+
+  get publishedAtMs(): number {
+    return Number(this.#record.toString('latin1', 0, this.#record.indexOf(' ')))
   }
 
   /** The publisher's part: envelope and body. */
@@ -165,6 +177,13 @@ export class StoredMessage implements Received {
       })
     }
   }
+}
+
+function isPlain(record: Buffer): boolean {
+  for (let index = 0; index < plainEnd.length; index++) {
+    if (record[timeDigits + index] !== plainEnd[index]) return false
+  }
+  return true
 }
 
 function propertiesOf(envelope: Envelope): Properties {

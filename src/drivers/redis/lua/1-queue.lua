@@ -176,11 +176,21 @@ local function put_back(queue, entry)
   count_bytes(queue, { id }, 1)
 end
 
+-- What most queues do not have most of the time: looked for once, instead of one by one where it may matter. A call that
+-- brings any of it about says so by `quiet = false`.
+local function listen(queue)
+  local base = queue.base
+  queue.quiet = queue.priorities == 0 and call('EXISTS', base .. ':attempts', base .. ':owned', base .. ':delayed',
+    base .. ':waiting', base .. ':out', base .. ':returned:0') == 0
+end
+
 -- Takes up to `limit` entries off a lane, the oldest first.
 local function take_off(queue, lane, limit)
   local entries = {}
-  local returned = call('ZPOPMIN', queue.base .. ':returned:' .. lane, limit)
-  for index = 1, #returned, 2 do entries[#entries + 1] = returned[index] end
+  if not queue.quiet then
+    local returned = call('ZPOPMIN', queue.base .. ':returned:' .. lane, limit)
+    for index = 1, #returned, 2 do entries[#entries + 1] = returned[index] end
+  end
   if #entries < limit then
     local ready = call('LPOP', queue.base .. ':ready:' .. lane, limit - #entries)
     if ready then
@@ -239,6 +249,7 @@ end
 local function forget(queue, ids)
   if #ids == 0 then return end
   call_many('HDEL', queue.base .. ':messages', ids)
+  if queue.quiet then return end
   if call('EXISTS', queue.base .. ':attempts') == 1 then call_many('HDEL', queue.base .. ':attempts', ids) end
   if call('EXISTS', queue.base .. ':owned') == 1 then
     for index = 1, #ids do free_key(queue, ids[index]) end
@@ -327,7 +338,7 @@ end
 
 local function remember_answer(queue, client, number, answer)
   local key = queue.base .. ':requests:' .. client
-  call('HSET', key, number % 64, whole(number) .. '|' .. answer)
+  local is_new = call('HSET', key, number % 64, whole(number) .. '|' .. answer) == 1
   -- With its first answer, and now and then after it.
-  if number % 64 == 1 or call('HLEN', key) == 1 then call('PEXPIRE', key, 86400000) end
+  if number % 64 == 1 or (is_new and call('HLEN', key) == 1) then call('PEXPIRE', key, 86400000) end
 end

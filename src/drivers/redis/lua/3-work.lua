@@ -28,6 +28,7 @@ end
 
 -- Consumers whose lease has run out.
 local function dismiss_late(queue, now)
+  queue.quiet = false
   local late = call('ZRANGEBYSCORE', live_key(queue), '-inf', '(' .. whole(now), 'LIMIT', 0, 100)
   for _, consumer in ipairs(late) do dismiss(queue, consumer, true) end
   return #late
@@ -56,6 +57,7 @@ local function hand_out(queue, lane, credit, now, into)
       if record then
         local is_taken = true
         if string.sub(record, 14, 20) ~= ' 0 0 0\n' then
+          queue.quiet = false
           local expires, _, key = head_of(record)
           if expires > 0 and expires <= now then
             bury(queue, ids[index], { reason = 'expired' })
@@ -93,7 +95,7 @@ end
 -- Appends what was taken to the reply.
 local function tell(queue, taken, reply)
   local attempts
-  if #taken.ids > 0 and call('EXISTS', queue.base .. ':attempts') == 1 then
+  if #taken.ids > 0 and not queue.quiet and call('EXISTS', queue.base .. ':attempts') == 1 then
     attempts = list_many('HMGET', queue.base .. ':attempts', taken.ids)
   end
   for index = 1, #taken.entries do
@@ -128,8 +130,14 @@ end
 
 -- Done: they leave. '1' for each that was held by this consumer, '0' for the others; '' where all were.
 local function acknowledge(queue, consumer, entries)
-  local held, all = is_held(queue, consumer, entries)
   if #entries == 0 then return '' end
+  if #entries == 1 then
+    if call('SREM', held_key(queue, consumer), entries[1]) == 0 then return '0' end
+    forget(queue, { id_of(entries[1]) })
+    count(queue, 'acked', 1)
+    return ''
+  end
+  local held, all = is_held(queue, consumer, entries)
   local ids, kept, bits = {}, {}, {}
   for index = 1, #entries do
     if held[index] == 1 then
@@ -207,7 +215,8 @@ function commands.work(keys, args)
   local now = now_ms()
   local client, number, consumer = args[1], tonumber(args[2]), args[4]
   local lease, credit, acks = tonumber(args[5]), tonumber(args[6]), tonumber(args[7])
-  local deadline = call('ZSCORE', live_key(queue), consumer)
+  local first = call('ZRANGE', live_key(queue), 0, 0, 'WITHSCORES')
+  local deadline = first[1] == consumer and first[2] or call('ZSCORE', live_key(queue), consumer)
   -- Each renewal is a write: a tenth of the lease may pass before it, and consumers count on what is left (`surePart`).
   if deadline and tonumber(deadline) - now < lease * 0.9 then
     call('ZADD', live_key(queue), 'XX', 'GT', whole(now + lease), consumer)
@@ -219,18 +228,22 @@ function commands.work(keys, args)
   end
   if not deadline then return { 'lost' } end
 
+  listen(queue)
   local acked, others = {}, {}
   for index = 1, acks do acked[index] = args[7 + index] end
   reply[2] = acknowledge(queue, consumer, acked)
   for index = 8 + acks, #args, 5 do
+    queue.quiet = false
     local outcome = { args[index + 1], args[index + 2], args[index + 3], args[index + 4] }
     others[#others + 1] = settle(queue, consumer, args[index], outcome, now)
   end
   reply[3] = table.concat(others)
 
-  dismiss_late(queue, now)
-  promote(queue, now)
-  call('SREM', queue.base .. ':waiting', consumer)
+  if first[2] and tonumber(first[2]) < now then dismiss_late(queue, now) end
+  if not queue.quiet then
+    promote(queue, now)
+    call('SREM', queue.base .. ':waiting', consumer)
+  end
   -- Who gives something back lets others have it who wait.
   local yields = #others > 0 and call('EXISTS', queue.base .. ':waiting') == 1 and ready_count(queue) > 0
   local taken = claim(queue, consumer, yields and 0 or credit, now)
@@ -240,13 +253,13 @@ function commands.work(keys, args)
     reply[4] = due_in(queue, consumer, now)
   else
     -- What is left is for those who wait.
-    if call('EXISTS', queue.base .. ':waiting') == 1 and ready_count(queue) > 0 then wake(queue, 1) end
+    if not queue.quiet and call('EXISTS', queue.base .. ':waiting') == 1 and ready_count(queue) > 0 then wake(queue, 1) end
   end
   if acks > 0 or #others > 0 or #taken.entries > 0 then
     local answer = reply[2] .. ',' .. reply[3] .. ',' .. table.concat(taken.entries, ' ')
     remember_answer(queue, client, number, answer)
   end
-  if call('EXISTS', queue.base .. ':out') == 1 then reply[5] = '1' end
+  if not queue.quiet and call('EXISTS', queue.base .. ':out') == 1 then reply[5] = '1' end
   tell(queue, taken, reply)
   return reply
 end
