@@ -39,7 +39,9 @@ export async function dial(
 ): Promise<Connection> {
   if (settings.cluster) return Cluster.dial(library, settings, [...settings.addresses, ...known])
   const { sentinel } = settings
-  if (sentinel === undefined) return new Single(await dialPrimary(library, settings, settings.addresses))
+  if (sentinel === undefined) {
+    return new Single(await dialPrimary(library, settings, settings.addresses.map(settings.addressMap)))
+  }
   const address = await primaryBySentinel(library, settings, sentinel)
   return new Single(await dialPrimary(library, settings, [settings.addressMap(address)]))
 }
