@@ -4,6 +4,7 @@
 local function read_options(text)
   local _, last, priority, ttl, delay, window, key_bytes, dedupe_bytes =
     string.find(text, '^(%d+) (%d*) (%d+) (%d+) (%d+) (%d+)\n')
+  if not last then error('options of a message are PRIORITY TTL DELAY WINDOW KEYBYTES DEDUPEBYTES and a newline') end
   local key_end = last + tonumber(key_bytes)
   local dedupe_end = key_end + tonumber(dedupe_bytes)
   return {
@@ -86,6 +87,8 @@ end
 
 -- Options of a message are nil where there are none.
 local function publish_all(queue, args, contents, options)
+  -- All of them before anything is stored, for Redis takes nothing back where a script fails.
+  for index, text in pairs(options) do options[index] = read_options(text) end
   local now = now_ms()
   local answer = { 'ok' }
   local stored = 0
@@ -95,7 +98,7 @@ local function publish_all(queue, args, contents, options)
     stored = publish_plain(queue, contents, now)
   else
     for index = 1, #contents do
-      local result = publish_one(queue, options[index] and read_options(options[index]) or plain, contents[index], now)
+      local result = publish_one(queue, options[index] or plain, contents[index], now)
       answer[#answer + 1] = result
       if result == 's' then stored = stored + 1 end
     end
