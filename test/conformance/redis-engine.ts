@@ -96,6 +96,7 @@ class RedisHarness implements Harness {
       'SETUSER',
       name,
       'reset',
+      'resetchannels',
       'on',
       '>secret',
       `~${name}:*`,

@@ -30,7 +30,7 @@ export interface RedisOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** Users are kept in a file: `ACL SAVE` makes them outlive the server. */
   readonly users?: boolean
-  /** Another program that is a Redis, such as `valkey-server` (default `redis-server`). */
+  /** Another program that is a Redis, such as `valkey-server` (default `MILLRACE_REDIS`, or `redis-server`). */
   readonly program?: string
   /** A port to listen on (default a free one). */
   readonly port?: number
@@ -98,10 +98,14 @@ export class RedisServer {
   /** Starts the stopped or killed server again, on its data. */
   async boot(): Promise<void> {
     if (this.#server !== undefined) return
-    const server = spawn(this.#options.program ?? 'redis-server', this.#words(), {
-      cwd: this.#folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const server = spawn(
+      this.#options.program ?? process.env['MILLRACE_REDIS'] ?? 'redis-server',
+      this.#words(),
+      {
+        cwd: this.#folder,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     const log = createWriteStream(join(this.#folder, 'server.log'), { flags: 'a' })
     server.stdout.pipe(log)
     server.stderr.pipe(log)

@@ -55,15 +55,18 @@ export class Library {
   }
 
   async #load(connection: Connection): Promise<void> {
-    if (this.#mode === 'scripts') {
-      await connection.everywhere(['SCRIPT', 'LOAD', this.#asScript().text])
-      return
-    }
-    const found = await connection.everywhere(['FCALL', 'millrace_revision', '0']).catch((error: unknown) => {
+    const { text: script, hash } = this.#asScript()
+    const isScript = this.#mode === 'scripts'
+    const ask = isScript ? ['EVALSHA', hash, '0', 'revision'] : ['FCALL', 'millrace_revision', '0']
+    const found = await connection.everywhere(ask).catch((error: unknown) => {
       if (isForgotten(error)) return [0]
       throw error
     })
     if (found.every((number) => typeof number === 'number' && number >= revision)) return
+    if (isScript) {
+      await connection.everywhere(['SCRIPT', 'LOAD', script])
+      return
+    }
     const text = `#!lua name=millrace\n${this.#code}\n${read('7-functions')}`
     await connection.everywhere(['FUNCTION', 'LOAD', 'REPLACE', text])
   }

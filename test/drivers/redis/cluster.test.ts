@@ -6,7 +6,7 @@ import { slotOf } from '../../../src/drivers/redis/slots.ts'
 import { nodeId, RedisCluster } from '../../servers/redis-cluster.ts'
 import { findRedis } from '../../servers/redis.ts'
 import type { RedisServer } from '../../servers/redis.ts'
-import { Clients, codeOf, keepSending, keepWorking, listen, until } from './world.ts'
+import { Clients, codeOf, documentedRights, keepSending, keepWorking, listen, until } from './world.ts'
 
 const { skip } = await findRedis()
 const settings = '?cluster=yes&heartbeat=500&lease=3000'
@@ -44,6 +44,10 @@ test(
       assert.ok(performance.now() - startMs < 1_000, 'sooner than the lease is renewed')
     }
     assert.equal(await codeOf(clients.connect(cluster.url())), 'PRECONDITION_FAILED')
+    for (const server of cluster.servers) await server.command(...documentedRights(), '+cluster|slots')
+    const app = await clients.connect(cluster.url().replace('//', '//app:secret@') + settings)
+    await app.queue('theirs').send('x')
+    assert.equal((await app.queue('theirs').stats()).ready, 1)
   },
 )
 

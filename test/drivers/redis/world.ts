@@ -1,4 +1,6 @@
 /** What the tests of redis:// share: clients that are closed when the test ends, and patience. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from '../../../src/index.ts'
 import type { Client, ConnectOptions } from '../../../src/index.ts'
@@ -68,6 +70,13 @@ export async function keepWorking(mq: Client, name = 'q') {
   worker.on('error', () => undefined)
   await worker.ready
   return seen
+}
+
+/** The words of ACL SETUSER as docs/redis.md gives them: a user 'app' with the password 'secret' and the prefix 'mq'. */
+export function documentedRights(): string[] {
+  const document = readFileSync(resolve(import.meta.dirname, '../../../docs/redis.md'), 'utf8')
+  const [, words = ''] = /^redis-cli (ACL SETUSER app [^`]*)$/m.exec(document.replaceAll('\\\n', '')) ?? []
+  return words.replaceAll("'", '').trim().split(/\s+/)
 }
 
 /** Waits until it holds. */
