@@ -3,20 +3,24 @@
  * reverse; and each keeps the other's promises.
  */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { connect } from '../../src/index.ts'
 import type { Client, Job } from '../../src/index.ts'
 import { Proxy } from '../servers/proxy.ts'
 import { findRedis, RedisServer } from '../servers/redis.ts'
-import { needPython, spawnPython } from './clients.ts'
+import { needPython, python, spawnPython } from './clients.ts'
 
 const { skip: noRedis } = await findRedis()
 const skip = noRedis || (await needPython('redis'))
 const program = 'redis_queue.py'
+const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 const leaseMs = 2_000
 
 let server: RedisServer
@@ -296,6 +300,23 @@ describe('Node sends, Python consumes', { skip, concurrency: 1 }, () => {
     const { acked, unacked, ready } = await queue.stats()
     assert.deepEqual({ attempts, acked, unacked, ready }, { attempts: [2], acked: 2, unacked: 0, ready: 0 })
   })
+})
+
+test("the program in the protocol's page runs", { skip, timeout: 30_000 }, async (t) => {
+  const { url, mq } = await world(t)
+  const page = await readFile(new URL('../../docs/redis-protocol.md', import.meta.url), 'utf8')
+  const [, code = ''] = /^```python\n(.*?)^```$/ms.exec(page) ?? []
+  const written = 'redis://localhost:6379?prefix=mq'
+  assert(code.includes(written))
+  const child = spawn(python, ['-c', code.replace(written, url)], {
+    env: { ...process.env, PYTHONPATH: examples, PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const lines = createInterface({ input: child.stdout })
+  assert.deepEqual(await once(lines, 'line'), ['a mail to ada@example.com attempt 1'])
+  await mq.queue('emails').send({ to: 'nobody' }, { id: 'nobody' })
+  await until('it is dead', async () => (await mq.queue('emails').dead.count()) === 1)
 })
 
 test('a queue that Python declares is the one that Node declares', { skip }, async (t) => {
