@@ -9,16 +9,17 @@ import { findRedis, RedisServer } from '../servers/redis.ts'
 const { skip } = await findRedis()
 const patienceMs = 30_000
 
-const users: Record<string, (mq: Client) => void> = {
-  'a worker with a job that does not end': (mq) => {
-    mq.queue('q').work(() => new Promise(() => undefined))
-  },
-  'an idle worker': (mq) => {
-    mq.queue('idle').work(() => undefined)
-  },
-  'messages in hand': (mq) => {
-    void mq.queue('q').consume({ prefetch: 2 }).next()
-  },
+/** Each resolves when it is in use. */
+const users: Record<string, (mq: Client) => Promise<unknown>> = {
+  'a worker with a job that does not end': (mq) =>
+    new Promise<void>((resolve) => {
+      mq.queue('q').work(() => {
+        resolve()
+        return new Promise(() => undefined)
+      })
+    }),
+  'an idle worker': (mq) => mq.queue('idle').work(() => undefined).ready,
+  'messages in hand': (mq) => mq.queue('q').consume({ prefetch: 2 }).next(),
 }
 
 for (const [name, use] of Object.entries(users)) {
@@ -27,8 +28,7 @@ for (const [name, use] of Object.entries(users)) {
       await using server = await RedisServer.start()
       const mq = await connect(server.url())
       await mq.queue('q').sendMany([1, 2, 3])
-      use(mq)
-      await sleep(200)
+      await use(mq)
       if (harm === 'killed') await server.kill()
       else server.freeze()
       const isClosed = mq.close({ timeout: '500ms' }).then(() => true)

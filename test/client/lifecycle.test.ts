@@ -5,21 +5,25 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/index.ts'
 import type { Job } from '../../src/index.ts'
+import { Deferred } from '../../src/std/deferred.ts'
 
 test('a running job may send while the connection closes, to a queue it never used too', async () => {
   const mq = await connect('memory:own')
   const keeper = await connect('memory:own')
   let failed: unknown
-  let running = false
+  const running = new Deferred<void>()
+  const closing = new Deferred<void>()
   const worker = mq.queue('q').work(async () => {
-    running = true
-    await sleep(20)
+    running.resolve()
+    await closing.promise
     await mq.queue('next').send('from the job')
   })
   worker.on('failed', (_job, error) => (failed = error))
   await mq.queue('q').send(1)
-  while (!running) await sleep(1)
-  await mq.close()
+  await running.promise
+  const closed = mq.close()
+  closing.resolve()
+  await closed
   assert.equal(failed, undefined)
   assert.equal((await keeper.queue('next').stats()).ready, 1)
   assert.equal((await keeper.queue('q').stats()).ready, 0)
@@ -168,7 +172,7 @@ test('concurrency that changes while the worker opens counts', async () => {
   const worker = queue.work(
     async () => {
       most = Math.max(most, worker.running)
-      await sleep(10)
+      while (most < 3) await sleep(2)
     },
     { concurrency: 1 },
   )
@@ -187,7 +191,7 @@ test('idle is told when the queue is empty, not between two jobs', async () => {
   worker.on('idle', () => {
     void queue.stats().then((stats) => acked.push(stats.acked ?? 0))
   })
-  while (((await queue.stats()).acked ?? 0) < 4) await sleep(2)
+  while (acked.length === 0) await sleep(2)
   await sleep(10)
   assert.deepEqual(acked, [4])
 })

@@ -108,33 +108,43 @@ test('options of a job, of closing and of looking are checked too', () =>
 test('a delayed message is not early, shows in browse with its time, and can be called off', () =>
   withMemory(async (mq) => {
     const queue = mq.queue<string>('q')
-    const begun = performance.now()
-    await queue.send('later', { delay: 60 })
+    await queue.send('tomorrow', { delay: '1d' })
     const { id } = await queue.send('never', { delay: '1h' })
     const delayed = await queue.browse({ state: 'delayed' })
-    assert.deepEqual(delayed.map((job) => job.data).sort(), ['later', 'never'])
+    assert.deepEqual(delayed.map((job) => job.data).sort(), ['never', 'tomorrow'])
     assert.ok(delayed.every((job) => job.dueAt !== undefined))
     assert.equal(await queue.cancel(id), true)
     assert.equal(await queue.cancel(id), false)
+    const begun = performance.now()
+    await queue.send('later', { delay: 60 })
     for await (const job of queue.consume()) {
       assert.ok(performance.now() - begun >= 59)
       assert.equal(job.data, 'later')
       await job.ack()
       break
     }
-    assert.equal((await queue.stats()).delayed, 0)
+    assert.equal((await queue.stats()).delayed, 1)
   }))
 
 test('a duplicate inside the window resolves with the first id and is not stored', () =>
   withMemory(async (mq) => {
     const queue = mq.queue('q')
-    const dedupe = { key: 'order-1', window: 80 }
+    const dedupe = { key: 'order-1', window: '1h' } as const
     const first = await queue.send(1, { dedupe })
     const [second, third] = await Promise.all([queue.send(2, { dedupe }), queue.send(3, { dedupe })])
     assert.deepEqual([first.duplicate, second.duplicate, third.duplicate], [false, true, true])
     assert.equal(second.id, first.id)
-    await sleep(100)
-    assert.equal((await queue.send(4, { dedupe })).duplicate, false)
+    assert.equal((await queue.stats()).ready, 1)
+  }))
+
+test('after the window a duplicate is stored, and not before', () =>
+  withMemory(async (mq) => {
+    const queue = mq.queue('q')
+    const dedupe = { key: 'order-1', window: 60 }
+    const begun = performance.now()
+    await queue.send(1, { dedupe })
+    while ((await queue.send(2, { dedupe })).duplicate) await sleep(2)
+    assert.ok(performance.now() - begun >= 59)
     assert.equal((await queue.stats()).ready, 2)
   }))
 
