@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 Job = namedtuple("Job", "id data attempt headers entry")
-Record = namedtuple("Record", "published_ms priority key envelope body")
+Record = namedtuple("Record", "published_ms expires_ms priority key envelope body")
 
 
 class Dead(Exception):
@@ -127,16 +127,16 @@ class Queue:
     def bring_on(self):
         """What is to go to another queue waits until somebody brings it there; whoever dies on the way, it comes in once."""
         while True:
-            verdict, *rest = self.call("fetch", self.base, 100, 10_000)
-            if verdict == b"missing" or len(rest) == 1:
+            verdict, *rest = self._numbered("fetch", f"{self.driver}.ferry", 100, 10_000)
+            if verdict == b"missing" or len(rest) == 2:
                 return
-            born, *waiting = rest
+            born, until, *waiting = rest
             fates = []
             for id, transfer, record in zip(waiting[::3], waiting[1::3], waiting[2::3]):
                 fate = self._bring(f"{self.name}/{born.decode()}/{id.decode()}", json.loads(transfer), record_of(record))
                 if fate is not None:
                     fates += [id, fate]
-            self.call("strike", self.base, born, *fates)
+            self._numbered("strike", f"{self.driver}.ferry", born, until, *fates)
 
     def _bring(self, name, transfer, record):
         envelope = dict(record.envelope)
@@ -151,7 +151,8 @@ class Queue:
             # It has to be routed, or kept from going round for ever: some Millrace program will do it, in ten seconds' time.
             return None
         options = f"{record.priority}  0 0 {len(record.key)} 0\n".encode() + record.key
-        words = name, options, content_of(envelope, record.body), record.published_ms
+        expires_ms = record.expires_ms if transfer["type"] == "move" else 0
+        words = name, options, content_of(envelope, record.body), record.published_ms, expires_ms, transfer["type"]
         is_stored = self.call("import", self._base_of(target), *words) == b"stored"
         if transfer["type"] == "move":
             return "moved" if is_stored else "back"
@@ -235,9 +236,9 @@ def content_of(envelope, body):
 
 def record_of(text):
     head, rest = text.split(b"\n", 1)
-    published_ms, _, priority, key_bytes = map(int, head.split(b" "))
+    published_ms, expires_ms, priority, key_bytes = map(int, head.split(b" "))
     envelope, body = rest[key_bytes:].split(b"\n", 1)
-    return Record(published_ms, priority, rest[:key_bytes], json.loads(envelope), body)
+    return Record(published_ms, expires_ms, priority, rest[:key_bytes], json.loads(envelope), body)
 
 
 def job_of(entry, attempt, text):

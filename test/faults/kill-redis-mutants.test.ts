@@ -35,6 +35,7 @@ const mutants: readonly Mutant[] = [
       spoil: (library) =>
         library
           .replace("if not deadline then return { 'lost' } end", '')
+          .replace("entries[1]) == 0 then return '0' end", 'entries[1]) == 0 then end')
           .replace(
             "local held = list_many('SMISMEMBER', held_key(queue, consumer), entries)",
             'local held = {} for index = 1, #entries do held[index] = 1 end',

@@ -8,6 +8,9 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 
 type Health = 'well' | 'cut' | 'frozen'
 
+/** A server has answered all that it was asked by so long after it began to. */
+const answerMs = 50
+
 interface Pair {
   readonly client: Socket
   readonly server: Socket
@@ -19,6 +22,8 @@ export class Proxy {
   readonly #pairs = new Set<Pair>()
   #health: Health = 'well'
   #delayMs = 0
+  /** What a client says, and whether the server is to hear it before the connection goes. */
+  #omen: { word: string; heard: boolean; seen: () => void } | undefined
   /** Connections accepted so far. */
   accepted = 0
 
@@ -77,6 +82,14 @@ export class Proxy {
     }
   }
 
+  /**
+   * Cuts the connection on which this is said next: after the server has answered, whose reply is lost, or with `before`
+   * ere it has heard. Resolves when that was.
+   */
+  cutAt(word: string, options: { before?: boolean } = {}): Promise<void> {
+    return new Promise((seen) => (this.#omen = { word, heard: options.before !== true, seen }))
+  }
+
   /** Each chunk is held back for so long, in both directions. */
   delay(ms: number): void {
     this.#delayMs = ms
@@ -104,16 +117,37 @@ export class Proxy {
     const server = connect({ ...this.#target, allowHalfOpen: true, noDelay: true })
     const pair = { client, server }
     this.#pairs.add(pair)
-    this.#pass(pair, client, server)
-    this.#pass(pair, server, client)
+    let isDoomed = false
+    this.#pass(pair, client, server, (chunk) => {
+      if (this.#omen === undefined || !chunk.includes(this.#omen.word)) return true
+      const { heard, seen } = this.#omen
+      this.#omen = undefined
+      isDoomed = true
+      if (!heard) this.#drop(pair)
+      seen()
+      return heard
+    })
+    this.#pass(pair, server, client, () => {
+      // What was said before may be answered first.
+      if (isDoomed) setTimeout(() => this.#drop(pair), answerMs)
+      return !isDoomed
+    })
     if (this.#health === 'frozen') {
       client.pause()
       server.pause()
     }
   }
 
-  #pass(pair: Pair, from: Socket, to: Socket): void {
+  #drop(pair: Pair): void {
+    hangUp(pair.client)
+    hangUp(pair.server)
+    this.#pairs.delete(pair)
+  }
+
+  /** @param lets whether what is said may pass */
+  #pass(pair: Pair, from: Socket, to: Socket, lets: (chunk: Buffer) => boolean): void {
     from.on('data', (chunk) => {
+      if (!lets(chunk)) return
       if (this.#delayMs === 0) this.#write(from, to, chunk)
       else setTimeout(() => this.#write(from, to, chunk), this.#delayMs)
     })

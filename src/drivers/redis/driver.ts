@@ -22,6 +22,7 @@ import type { Reply } from './node-redis.ts'
 import { Outbound } from './outbound.ts'
 import { Publisher } from './publisher.ts'
 import { Queues } from './queues.ts'
+import { Requests } from './requests.ts'
 import { Routes } from './routes.ts'
 import { factsOf } from './server-facts.ts'
 import type { CheckedFacts } from './server-facts.ts'
@@ -79,12 +80,13 @@ export class RedisDriver implements port.Driver {
     this.#caller = caller
     this.#topology = new DeclaredTopology(caller, keys, driver)
     this.#routes = new Routes(caller, keys.topology)
-    this.#ferry = new Ferry({ caller, keys, routes: this.#routes })
+    const requests = new Requests({ caller, keys, driver })
+    this.#ferry = new Ferry({ caller, keys, requests, routes: this.#routes })
     const onOut = (queue: string): void => void this.#ferry.run(queue).catch(() => undefined)
     this.#publisher = new Publisher({ caller, keys, driver, onOut })
     const { maximumBodyBytes } = settings
     this.#outbound = new Outbound({ publisher: this.#publisher, routes: this.#routes, maximumBodyBytes })
-    this.#queues = new Queues({ caller, keys, ferry: this.#ferry, driver })
+    this.#queues = new Queues({ caller, keys, requests, ferry: this.#ferry, driver })
   }
 
   open(signal?: AbortSignal): Promise<port.Capabilities> {
@@ -131,7 +133,7 @@ export class RedisDriver implements port.Driver {
       leaseMs: this.#settings.leaseMs,
       newName: () => `${this.#id}.${(this.#names += 1)}`,
       publish: (out) => this.#publishAll(out),
-      ferry: () => this.#ferry.run(queue),
+      ferry: async () => void (await this.#ferry.run(queue)),
       onMissing: () => this.#queueMissing(queue),
       onNamed: (named, name, before) => this.#named(named, name, before),
       onGone: (gone) => this.#gone(gone),

@@ -9,6 +9,7 @@ import { deadProperties, deathsOf } from './dead-letter.ts'
 import { encodeContent, StoredMessage } from './envelope.ts'
 import type { Keys } from './keys.ts'
 import type { Argument, Reply } from './node-redis.ts'
+import type { Requests } from './requests.ts'
 import type { Routes } from './routes.ts'
 
 /** What a queue says of a message that is to go elsewhere. */
@@ -29,23 +30,26 @@ type Fate = 'deadLettered' | 'dropped' | 'moved' | 'back' | ''
 const batch = 100
 /** For so long nobody else brings what we fetched. */
 const leaseMs = 10_000
+const doing = 'bring messages from one queue to another'
 
 export class Ferry {
   readonly #caller: Caller
   readonly #keys: Keys
+  readonly #requests: Requests
   readonly #routes: Routes
   /** One at a time for each queue. */
-  readonly #underWay = new Map<string, Promise<void>>()
+  readonly #underWay = new Map<string, Promise<number>>()
 
-  constructor(setup: { caller: Caller; keys: Keys; routes: Routes }) {
+  constructor(setup: { caller: Caller; keys: Keys; requests: Requests; routes: Routes }) {
     this.#caller = setup.caller
     this.#keys = setup.keys
+    this.#requests = setup.requests
     this.#routes = setup.routes
   }
 
-  /** Brings all that waits in the queue to go elsewhere, by now at least. */
-  run(queue: string): Promise<void> {
-    const before = this.#underWay.get(queue) ?? Promise.resolve()
+  /** Brings all that waits in the queue to go elsewhere, by now at least; how many it put back, for want of room. */
+  run(queue: string): Promise<number> {
+    const before: Promise<unknown> = this.#underWay.get(queue) ?? Promise.resolve()
     const running = before.catch(() => undefined).then(() => this.#run(queue))
     this.#underWay.set(queue, running)
     running
@@ -56,19 +60,21 @@ export class Ferry {
     return running
   }
 
-  async #run(queue: string): Promise<void> {
-    for (;;) {
-      const reply = (await this.#call('fetch', queue, [String(batch), String(leaseMs)])) as readonly Reply[]
-      if (String(reply[0]) === 'missing' || reply.length <= 2) return
-      const born = String(reply[1])
+  async #run(queue: string): Promise<number> {
+    for (let back = 0; ;) {
+      const reply = (await this.#ask('fetch', queue, [String(batch), String(leaseMs)])) as readonly Reply[]
+      if (String(reply[0]) === 'missing' || reply.length <= 3) return back
+      const [born, until] = [String(reply[1]), String(reply[2])]
       const struck: Argument[] = []
-      for (let index = 2; index < reply.length; index += 3) {
+      for (let index = 3; index < reply.length; index += 3) {
         const id = String(reply[index])
         const transfer = JSON.parse(String(reply[index + 1])) as Transfer
         const message = new StoredMessage(queue, reply[index + 2] as Buffer)
-        struck.push(id, await this.#bring({ queue, name: `${queue}/${born}/${id}`, transfer, message }))
+        const fate = await this.#bring({ queue, name: `${queue}/${born}/${id}`, transfer, message })
+        struck.push(id, fate)
+        if (fate === 'back') back += 1
       }
-      await this.#call('strike', queue, [born, ...struck])
+      await this.#ask('strike', queue, [born, until, ...struck])
     }
   }
 
@@ -84,6 +90,8 @@ export class Ferry {
         name,
         message,
         content: moved(message, queue, transfer.to),
+        expiresAtMs: message.expiresAtMs ?? 0,
+        kind: 'move',
       })
       return result === 'stored' ? 'moved' : 'back'
     }
@@ -102,7 +110,9 @@ export class Ferry {
     const targets = await this.#targets(letter, queue, transfer.reason)
     let isStored = false
     for (const target of targets) {
-      const result = await this.#import(target, { name, message, content: lettered(target, letter, message) })
+      const content = lettered(target, letter, message)
+      // As everywhere, the dead live as long as their new queue lets them.
+      const result = await this.#import(target, { name, message, content, expiresAtMs: 0, kind: 'dead' })
       isStored ||= result === 'stored'
     }
     if (transfer.reason === 'expired') return ''
@@ -135,29 +145,30 @@ export class Ferry {
 
   async #import(
     target: string,
-    one: { name: string; message: StoredMessage; content: string | Buffer },
+    one: {
+      name: string
+      message: StoredMessage
+      content: string | Buffer
+      expiresAtMs: number
+      kind: 'move' | 'dead'
+    },
   ): Promise<string> {
-    const { message } = one
+    const { message, expiresAtMs, kind } = one
     const options = `${message.priority}  0 0 ${Buffer.byteLength(message.key)} 0\n${message.key}`
-    const reply = await this.#call('import', target, [
-      one.name,
-      options,
-      one.content,
-      String(message.publishedAtMs),
-    ])
+    const reply = await this.#caller.call({
+      name: 'import',
+      key: this.#keys.queue(target),
+      words: [one.name, options, one.content, String(message.publishedAtMs), String(expiresAtMs), kind],
+      patient: true,
+      // It is struck off its queue next, which may be on another server.
+      confirm: true,
+      doing,
+    })
     return String(reply)
   }
 
-  #call(name: string, queue: string, words: readonly Argument[]): Promise<Reply> {
-    return this.#caller.call({
-      name,
-      key: this.#keys.queue(queue),
-      words,
-      patient: name === 'import',
-      // It is struck off its queue next, which may be on another server.
-      confirm: name === 'import',
-      doing: `bring messages from or to the queue ${queue}`,
-    })
+  #ask(name: string, queue: string, words: readonly Argument[]): Promise<Reply> {
+    return this.#requests.call({ name, queue, words, doing })
   }
 }
 

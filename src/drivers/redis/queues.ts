@@ -6,6 +6,7 @@ import { StoredMessage } from './envelope.ts'
 import type { Ferry } from './ferry.ts'
 import type { Keys } from './keys.ts'
 import type { Reply } from './node-redis.ts'
+import type { Requests } from './requests.ts'
 
 /** Messages dropped or moved in one call: the server does nothing else meanwhile. */
 const slice = 1_000
@@ -13,12 +14,14 @@ const slice = 1_000
 export class Queues {
   readonly #caller: Caller
   readonly #keys: Keys
+  readonly #requests: Requests
   readonly #ferry: Ferry
   readonly #driver: string
 
-  constructor(setup: { caller: Caller; keys: Keys; ferry: Ferry; driver: string }) {
+  constructor(setup: { caller: Caller; keys: Keys; requests: Requests; ferry: Ferry; driver: string }) {
     this.#caller = setup.caller
     this.#keys = setup.keys
+    this.#requests = setup.requests
     this.#ferry = setup.ferry
     this.#driver = setup.driver
   }
@@ -90,7 +93,7 @@ export class Queues {
 
   async purge(queue: string, state: string): Promise<number> {
     for (let total = 0; ;) {
-      const [, dropped, more] = await this.#call('purge', queue, [state, String(slice)])
+      const [, dropped, more] = await this.#ask('purge', queue, [state, String(slice)])
       total += Number(dropped)
       if (more !== 1) return total
     }
@@ -109,7 +112,7 @@ export class Queues {
       cursor = String(reply[1])
     } while (cursor !== '')
     if (found.length === 0) return 0
-    const [, gone] = await this.#call('cancel', queue, found)
+    const [, gone] = await this.#ask('cancel', queue, found)
     return Number(gone)
   }
 
@@ -129,24 +132,32 @@ export class Queues {
           cause: options.signal.reason,
         })
       }
-      const [, sent] = await this.#call('send', from, [to, String(Math.min(left, slice))])
+      const [, sent] = await this.#ask('send', from, [to, String(Math.min(left, slice))])
       if (Number(sent) === 0) break
-      await this.#ferry.run(from)
-      total += Number(sent)
+      const back = await this.#ferry.run(from)
+      total += Math.max(0, Number(sent) - back)
       left -= Number(sent)
+      // There is no room for more.
+      if (back > 0) break
     }
     return total
   }
 
   async #call(name: string, queue: string, words: readonly string[]): Promise<readonly Reply[]> {
-    const reply = await this.#caller.call({
-      name,
-      key: this.#keys.queue(queue),
-      words,
-      doing: `${name} the queue ${queue}`,
-    })
-    const list = Array.isArray(reply) ? (reply as readonly Reply[]) : [reply]
-    if (String(list[0]) !== 'missing') return list
-    throw new MillraceError('NOT_FOUND', `There is no queue ${queue}; declare it first`)
+    const doing = `${name} the queue ${queue}`
+    return listOf(queue, await this.#caller.call({ name, key: this.#keys.queue(queue), words, doing }))
   }
+
+  /** What must not be done twice. */
+  async #ask(name: string, queue: string, words: readonly string[]): Promise<readonly Reply[]> {
+    const doing = `${name} the queue ${queue}`
+    return listOf(queue, await this.#requests.call({ name, queue, words, doing }))
+  }
+}
+
+/** @throws MillraceError NOT_FOUND */
+function listOf(queue: string, reply: Reply): readonly Reply[] {
+  const list = Array.isArray(reply) ? (reply as readonly Reply[]) : [reply]
+  if (String(list[0]) !== 'missing') return list
+  throw new MillraceError('NOT_FOUND', `There is no queue ${queue}; declare it first`)
 }

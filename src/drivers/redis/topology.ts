@@ -58,8 +58,12 @@ export class DeclaredTopology {
   }
 
   async undeclare(topology: Topology, ifEmpty: boolean): Promise<void> {
-    const { exchanges = [], queues = [], bindings = [] } = topology
+    const { queues = [] } = topology
     for (const { name } of queues) await this.#delete(name, ifEmpty)
+    await this.#forget(topology)
+  }
+
+  async #forget({ exchanges = [], queues = [], bindings = [] }: Topology): Promise<void> {
     const words = {
       exchanges: exchanges.map(({ name }) => name),
       queues: queues.map(({ name }) => name),
@@ -86,7 +90,7 @@ export class DeclaredTopology {
 
   /** The queue was deleted on the server alone (its last consumer went, its time was over): the rest of it. */
   async sweep(name: string): Promise<void> {
-    await this.undeclare({ queues: [{ name }] }, false)
+    await this.#forget({ queues: [{ name }] })
   }
 
   /** Whether the server has lost what was declared; if so, it is declared again. */
@@ -163,13 +167,14 @@ export class DeclaredTopology {
     })
   }
 
+  /** This very queue: if the answer is lost and the call made again, others may have made a new one of its name. */
   async #delete(name: string, ifEmpty: boolean): Promise<void> {
-    const reply = await this.#caller.call({
-      name: 'delete',
-      key: this.#keys.queue(name),
-      words: [ifEmpty ? '1' : '0', '0'],
-      doing: `delete the queue ${name}`,
-    })
+    const key = this.#keys.queue(name)
+    const doing = `delete the queue ${name}`
+    const born = await this.#caller.call({ key, words: ['HGET', key, 'born'], doing })
+    if (born === null) return
+    const words = [ifEmpty ? '1' : '0', '0', String(born)]
+    const reply = await this.#caller.call({ name: 'delete', key, words, doing })
     if (!Array.isArray(reply) || String(reply[0]) !== 'full') return
     throw new MillraceError(
       'PRECONDITION_FAILED',

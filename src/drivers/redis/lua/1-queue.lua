@@ -342,3 +342,22 @@ local function remember_answer(queue, client, number, answer)
   -- With its first answer, and now and then after it.
   if number % 64 == 1 or (is_new and call('HLEN', key) == 1) then call('PEXPIRE', key, 86400000) end
 end
+
+-- A command that is done once, however often it is asked for, as long as its answer is remembered. Client, number and again
+-- come before its own arguments; where the queue is not there, so says its list.
+local function once(run)
+  return function(keys, args)
+    if args[3] == '1' then
+      local before = answer_before({ base = keys[1] }, args[1], tonumber(args[2]))
+      if before then return cjson.decode(before) end
+    end
+    local queue = open_queue(keys[1])
+    if not queue then return { 'missing' } end
+    local own = {}
+    for index = 4, #args do own[index - 3] = args[index] end
+    local reply = run(queue, own)
+    remember_answer(queue, args[1], tonumber(args[2]), cjson.encode(reply))
+    call('PEXPIRE', queue.base .. ':requests:' .. args[1], 86400000)
+    return reply
+  end
+end

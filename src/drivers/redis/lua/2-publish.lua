@@ -28,11 +28,14 @@ local function is_full(queue, bytes)
   return tonumber(call('HGET', queue.base, 'readyBytes') or 0) + bytes > queue.max_bytes
 end
 
+-- What comes from another queue tells when it was published (`born`) and when it expires (`expires`).
 local function record_of(queue, options, content, now)
   local ttl = options.ttl
   if queue.ttl and (not ttl or queue.ttl < ttl) then ttl = queue.ttl end
   local expires = ttl and now + options.delay + ttl or 0
-  return whole(now) .. ' ' .. whole(expires) .. ' ' .. whole(options.priority) .. ' ' .. #options.key .. '\n'
+  local before = options.expires or 0
+  if before > 0 and (expires == 0 or before < expires) then expires = before end
+  return whole(options.born or now) .. ' ' .. whole(expires) .. ' ' .. whole(options.priority) .. ' ' .. #options.key .. '\n'
     .. options.key .. content
 end
 
@@ -150,16 +153,23 @@ function commands.publish_packed(keys, args)
 end
 
 -- A message from another queue, with its transfer's name: it comes in once, however often it is brought.
--- transfer, options, content, publishedAt
+-- A queue that is full has nothing to do with what can stay where it is.
+-- transfer, options, content, publishedAt, expiresAt (0: never), 'move' or 'dead'. 'stored' or 'full'.
 function commands.import(keys, args)
   local queue = open_queue(keys[1])
   if not queue then return 'missing' end
   local seen = queue.base .. ':dedupe:' .. queue.born .. ':transfer:' .. args[1]
-  if call('EXISTS', seen) == 1 then return 'stored' end
+  local before = call('GET', seen)
+  if before then return before == 'f' and 'full' or 'stored' end
   local options = read_options(args[2])
-  local result = publish_one(queue, options, args[3], tonumber(args[4]))
+  options.born, options.expires = tonumber(args[4]), tonumber(args[5])
+  local bytes = #args[3] - string.find(args[3], '\n', 1, true)
+  if args[6] == 'move' and is_full(queue, bytes) then return 'full' end
+  local result = publish_one(queue, options, args[3], now_ms())
+  -- What was refused and buried is dealt with as well.
+  local is_taken = result == 's' or queue.overflow == 'reject-publish-dlx'
+  if is_taken then call('SET', seen, result, 'PX', 86400000) end
   if result ~= 's' then return 'full' end
-  call('SET', seen, '1', 'PX', 86400000)
   count(queue, 'published', 1)
   wake(queue, 1)
   return 'stored'

@@ -32,10 +32,11 @@ local function delete_queue(queue)
   for _, key in ipairs(keys) do call('UNLINK', key) end
 end
 
--- ifEmpty ('1'), unused ('1': only where nobody consumes). How many messages it held; -1 where it was not deleted.
+-- ifEmpty ('1'), unused ('1': only where nobody consumes), born (empty: whichever queue it is). 0 where that queue is not
+-- there, else how many messages it held.
 function commands.delete(keys, args)
   local queue = open_queue(keys[1])
-  if not queue then return 0 end
+  if not queue or (args[3] or '') ~= '' and args[3] ~= queue.born then return 0 end
   local held = call('HLEN', queue.base .. ':messages')
   if args[1] == '1' and held > 0 then return { 'full', held } end
   if args[2] == '1' then
@@ -200,10 +201,8 @@ local function unpark(queue, entry)
   return id
 end
 
--- state, limit: how many were dropped, and '1' where there is more to drop.
-function commands.purge(keys, args)
-  local queue = open_queue(keys[1])
-  if not queue then return { 'missing' } end
+-- client, number, again, state, limit: how many were dropped, and '1' where there is more to drop.
+commands.purge = once(function(queue, args)
   local state, limit = args[1], tonumber(args[2])
   promote(queue, now_ms())
   local ids = {}
@@ -222,12 +221,10 @@ function commands.purge(keys, args)
   forget(queue, ids)
   count(queue, 'dropped', #ids)
   return { 'ok', #ids, #ids >= limit and 1 or 0 }
-end
+end)
 
--- ids: how many of them were delayed, and are dropped. Which they are the client finds out by browsing.
-function commands.cancel(keys, args)
-  local queue = open_queue(keys[1])
-  if not queue then return { 'missing' } end
+-- client, number, again, ids: how many of them were delayed, and are dropped. Which they are the client finds by browsing.
+commands.cancel = once(function(queue, args)
   local gone = {}
   for index = 1, #args do
     if call('ZREM', queue.base .. ':delayed', args[index]) == 1 then gone[#gone + 1] = args[index] end
@@ -235,4 +232,4 @@ function commands.cancel(keys, args)
   forget(queue, gone)
   count(queue, 'dropped', #gone)
   return { 'ok', #gone }
-end
+end)
