@@ -32,6 +32,8 @@ export interface RedisOptions {
   readonly users?: boolean
   /** Another program that is a Redis, such as `valkey-server` (default `MILLRACE_REDIS`, or `redis-server`). */
   readonly program?: string
+  /** It is a sentinel, and these are the lines of its file, which it rewrites. */
+  readonly sentinel?: readonly string[]
   /** A port to listen on (default a free one). */
   readonly port?: number
 }
@@ -73,6 +75,9 @@ export class RedisServer {
     const folder = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
     if (options.users === true)
       await writeFile(join(folder, 'users.acl'), 'user default on nopass ~* &* +@all\n')
+    if (options.sentinel !== undefined) {
+      await writeFile(join(folder, 'sentinel.conf'), `${options.sentinel.join('\n')}\n`)
+    }
     const server = new RedisServer(options, folder, options.port ?? (await freePort()))
     try {
       await server.boot()
@@ -171,18 +176,20 @@ export class RedisServer {
   }
 
   #words(): string[] {
-    const { sync = 'none', users = false, settings } = this.#options
+    const { sync = 'none', users = false, sentinel, settings } = this.#options
+    const place = { port: String(this.port), bind: '127.0.0.1', dir: this.#folder }
+    if (sentinel !== undefined) return [join(this.#folder, 'sentinel.conf'), '--sentinel', ...asWords(place)]
     const all = {
-      port: String(this.port),
-      bind: '127.0.0.1',
-      dir: this.#folder,
+      ...place,
       save: '',
+      // A replica need not wait for others that might come too.
+      'repl-diskless-sync-delay': '0',
       appendonly: sync === 'none' ? 'no' : 'yes',
       ...(sync !== 'none' && { appendfsync: sync }),
       ...(users && { aclfile: join(this.#folder, 'users.acl') }),
       ...settings,
     }
-    return Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])
+    return asWords(all)
   }
 
   async #awaitReady(server: ChildProcess): Promise<void> {
@@ -225,6 +232,10 @@ export class RedisServer {
     if (signal === 'SIGTERM') server.kill('SIGCONT')
     await gone
   }
+}
+
+function asWords(settings: Readonly<Record<string, string>>): string[] {
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
 }
 
 function operatorOf(url: string) {

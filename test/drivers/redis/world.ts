@@ -49,6 +49,8 @@ export function keepSending(mq: Client, name = 'q') {
       if (code === 'none') stored.add(number)
       else codes.add(code)
       if (code === 'CLOSED') return
+      // It is not speed that is tested here.
+      await delay(3)
     }
   })
   const stop = async (): Promise<void> => {

@@ -1,0 +1,103 @@
+/** A server that dies, freezes or is full: who sends and who works is told, waits, and goes on by itself. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Proxy } from '../../servers/proxy.ts'
+import { findRedis, RedisServer } from '../../servers/redis.ts'
+import { Clients, codeOf, keepSending, keepWorking, listen, until } from './world.ts'
+
+const { skip } = await findRedis()
+
+describe('redis: faults', { skip }, () => {
+  for (const harm of ['kill', 'stop'] as const) {
+    test(`a server that is down for a while (${harm}): all that was stored comes, and nothing is lost`, async () => {
+      await using server = await RedisServer.start({ sync: 'always' })
+      await using clients = new Clients()
+      const mq = await clients.connect(server.url())
+      const heard = listen(mq)
+      const seen = await keepWorking(mq)
+      const sending = keepSending(mq)
+      for (let round = 1; round <= 3; round += 1) {
+        const { size } = sending.stored
+        await until('some are stored', () => sending.stored.size > size + 20)
+        await server[harm]()
+        await until('it is down', () => heard.down === round)
+        await server.boot()
+        await until('it is up', () => heard.up === round)
+      }
+      await sending.stop()
+      await until('all came', () => [...sending.stored].every((number) => seen.has(number)))
+      // Requests whose answer was lost were made again, and done once.
+      assert.deepEqual([...sending.codes], [])
+      assert.equal(heard.lost, 0)
+      if (harm === 'stop') assert.deepEqual([...new Set(seen.values())], [1])
+    })
+  }
+
+  test('a server that is stopped in its tracks is noticed by the heartbeat, and nothing is stored twice', async () => {
+    await using server = await RedisServer.start({ sync: 'always' })
+    await using proxy = await Proxy.start({ port: server.port })
+    await using clients = new Clients()
+    const mq = await clients.connect(`redis://127.0.0.1:${proxy.port}?heartbeat=200&connection_timeout=500`)
+    const heard = listen(mq)
+    const queue = mq.queue<number>('q')
+    await queue.send(1)
+    server.freeze()
+    const startMs = performance.now()
+    const waiting = queue.send(2)
+    await until('it is down', () => heard.down === 1)
+    assert.ok(performance.now() - startMs < 3_000)
+    const { accepted } = proxy
+    await delay(1_000)
+    assert.ok(proxy.accepted - accepted < 6, 'it does not spin')
+    assert.equal(await codeOf(queue.send(3, { signal: AbortSignal.timeout(50) })), 'ABORTED')
+    server.thaw()
+    await waiting
+    await until('it is up', () => heard.up === 1)
+    const data = (await queue.browse()).map((job) => job.data)
+    assert.deepEqual(data.slice(0, 2), [1, 2])
+    assert.equal(data.filter((number) => number === 2).length, 1)
+  })
+
+  test('a server out of memory blocks who sends, refuses who declares, and lets workers make room', async () => {
+    await using server = await RedisServer.start()
+    await using clients = new Clients()
+    const mq = await clients.connect(server.url())
+    const heard = listen(mq)
+    const queue = mq.queue<string>('q')
+    await queue.sendMany(Array.from({ length: 64 }, () => 'x'.repeat(64 * 1_024)))
+    const full = Number(await server.info('used_memory')) - 1_024 * 1_024
+    await server.command('CONFIG', 'SET', 'maxmemory', String(full))
+    const waiting = queue.send('waits')
+    await until('it is full', () => heard.blocked === 1)
+    assert.equal(await codeOf(mq.queue('other').declare()), 'BLOCKED')
+    assert.equal(await codeOf(queue.send('no', { signal: AbortSignal.timeout(100) })), 'ABORTED')
+    assert.equal((await queue.stats()).ready, 64, 'and it can be looked at')
+    const done: string[] = []
+    const worker = queue.work((job) => void done.push(job.data), { concurrency: 10 })
+    await waiting
+    await until('all is done', () => done.includes('waits') && done.length >= 65)
+    await until('it is free', () => heard.unblocked === heard.blocked)
+    await mq.queue('other').declare()
+    await worker.close()
+  })
+
+  test('a server that has become a replica is not written to, until it is a primary again', async () => {
+    await using server = await RedisServer.start()
+    await using other = await RedisServer.start()
+    await using clients = new Clients()
+    const mq = await clients.connect(server.url())
+    const heard = listen(mq)
+    await mq.queue('q').send('before')
+    await server.command('REPLICAOF', '127.0.0.1', String(other.port))
+    const waiting = mq.queue('q').send('while it is a replica', { signal: AbortSignal.timeout(1_500) })
+    assert.equal(await codeOf(waiting), 'ABORTED')
+    assert.equal(heard.down, 1)
+    await server.command('REPLICAOF', 'NO', 'ONE')
+    await until('it is up', () => heard.up === 1)
+    // What it had is gone: it was the other's replica.
+    await mq.queue('q').send('after')
+    assert.equal(heard.lost, 1)
+    assert.ok((await mq.queue('q').stats()).ready >= 1)
+  })
+})

@@ -1,0 +1,104 @@
+/** Replicas: what is confirmed by one survives the primary, and the client finds the next one, by sentinels or by itself. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { follow, RedisSentinels } from '../../servers/redis-sentinel.ts'
+import { findRedis, RedisServer } from '../../servers/redis.ts'
+import { Clients, codeOf, keepSending, keepWorking, listen, until } from './world.ts'
+
+const { skip } = await findRedis()
+
+test(
+  'the primary is killed, the next one is frozen: sentinels name another, and nothing confirmed is lost',
+  { skip },
+  async () => {
+    await using group = await RedisSentinels.start()
+    await using clients = new Clients()
+    const mq = await clients.connect(`${group.url()}?wait=1&heartbeat=300&lease=3000`)
+    const heard = listen(mq)
+    const sending = keepSending(mq)
+    for (const harm of ['kill', 'freeze'] as const) {
+      await until('some are stored', () => sending.stored.size > 20)
+      const before = await group.primary()
+      await before[harm]()
+      await until('another is the primary', async () => (await group.primary()) !== before)
+      const { size } = sending.stored
+      await until('more are stored', () => sending.stored.size > size + 20)
+      if (harm === 'kill') await before.boot()
+      else before.thaw()
+    }
+    await sending.stop()
+    const seen = await keepWorking(mq)
+    await until('all came', () => [...sending.stored].every((number) => seen.has(number)))
+    assert.deepEqual([...sending.codes], [])
+    assert.ok(heard.down >= 2)
+    assert.equal(heard.lost, 0)
+    assert.equal(await codeOf(clients.connect(group.url().replace('mymaster', 'nobody'))), 'NOT_FOUND')
+    await assert.rejects(clients.connect('redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster'), {
+      code: 'UNREACHABLE',
+      message: /sentinel/,
+    })
+  },
+)
+
+test(
+  'of several servers the primary is found, also when it changes; a replica alone is refused',
+  { skip },
+  async () => {
+    await using first = await RedisServer.start()
+    await using second = await RedisServer.start()
+    await using clients = new Clients()
+    await follow(second, first)
+    await assert.rejects(clients.connect(second.url()), {
+      code: 'PRECONDITION_FAILED',
+      message: new RegExp(`replica of 127.0.0.1:${first.port}`),
+    })
+    const mq = await clients.connect(`redis://127.0.0.1:${second.port},127.0.0.1:${first.port}?lease=3000`)
+    const heard = listen(mq)
+    const seen = await keepWorking(mq)
+    const sending = keepSending(mq)
+    await until('some are stored', () => sending.stored.size > 20)
+    // An operator swaps them: connections stay, and writes are READONLY from now on.
+    await second.command('REPLICAOF', 'NO', 'ONE')
+    await first.command('REPLICAOF', '127.0.0.1', String(second.port))
+    const { size } = sending.stored
+    await until('it writes to the other', () => sending.stored.size > size + 20)
+    await sending.stop()
+    const last = Math.max(...sending.stored)
+    await until('its worker came along', () => seen.has(last))
+    assert.deepEqual([...sending.codes], [])
+    assert.ok(heard.down >= 1)
+  },
+)
+
+test(
+  'with wait a send resolves when a replica has it, and waits for one, over a lost connection too',
+  { skip },
+  async () => {
+    await using primary = await RedisServer.start()
+    await using replica = await RedisServer.start()
+    await using clients = new Clients()
+    await follow(replica, primary)
+    const mq = await clients.connect(`${primary.url()}?wait=1`)
+    const heard = listen(mq)
+    const queue = mq.queue<number>('q')
+    await queue.send(1)
+    replica.freeze()
+    let isSent = false
+    const sending = queue.send(2).then(() => (isSent = true))
+    await until('it says that it waits', () => heard.blocked > heard.unblocked)
+    assert.equal((await queue.stats()).ready, 2, 'the primary has it')
+    // Made again it finds that it was done before; that does not mean that a replica has it.
+    await primary.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await until('it is connected again', () => heard.up === 1)
+    await delay(1_500)
+    assert.equal(isSent, false)
+    replica.thaw()
+    await sending
+    await until('it says that it goes on', () => heard.unblocked === heard.blocked)
+    assert.equal((await queue.stats()).ready, 2)
+    // Nobody has two replicas here.
+    const strict = await clients.connect(`${primary.url()}?wait=2`)
+    assert.equal(await codeOf(strict.queue('q').send(3, { signal: AbortSignal.timeout(1_000) })), 'ABORTED')
+  },
+)
