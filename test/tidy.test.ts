@@ -68,7 +68,15 @@ test('every folder imports only what the table of ARCHITECTURE.md allows', () =>
 })
 
 test('a driver of a network engine knows the port and no broker', () => {
-  const shared = ['in-process-abort', 'link', 'link-state', 'queue-arguments', 'untrusted', 'url-settings']
+  const shared = [
+    'capabilities',
+    'in-process-abort',
+    'link',
+    'link-state',
+    'queue-arguments',
+    'untrusted',
+    'url-settings',
+  ]
   const may = ['client/driver.ts', ...shared.map((name) => `drivers/${name}.ts`)]
   const wrong: string[] = []
   for (const { path, text } of files) {

@@ -1,9 +1,9 @@
 /** A topology of the port as declarations of AMQP, with RabbitMQ's arguments. */
 import { parseQueueArguments } from '../../model/arguments.ts'
-import { MillraceError, UnsupportedError, ValidationError } from '../../model/errors.ts'
+import { UnsupportedError } from '../../model/errors.ts'
 import { assertExchangeName, assertQueueName, assertRoutingKey } from '../../model/names.ts'
 import type { BindingSpec, ExchangeSpec, QueueSpec, Topology } from '../../client/driver.ts'
-import type { FieldTable } from '../../model/field-value.ts'
+import { queueArguments, readArguments } from '../queue-arguments.ts'
 import type { Options } from './amqplib.ts'
 
 export type QueueType = 'quorum' | 'classic'
@@ -44,7 +44,7 @@ export function checkTopology(topology: Topology, usual: QueueType): void {
   for (const exchange of topology.exchanges ?? []) assertExchangeName(exchange.name)
   for (const queue of topology.queues ?? []) {
     assertQueueName(queue.name)
-    read(() => parseQueueArguments(queueArguments(queue), `queue '${queue.name}'`))
+    readArguments(() => parseQueueArguments(queueArguments(queue), `queue '${queue.name}'`))
     if (queue.deliveryLimit !== undefined && queueTypeOf(queue, usual) === 'classic') {
       throw new UnsupportedError({
         feature: 'a delivery limit on a classic queue',
@@ -59,31 +59,4 @@ export function checkTopology(topology: Topology, usual: QueueType): void {
 /** 'the queue emails' */
 export function bindingName(binding: BindingSpec): string {
   return `the binding of ${binding.destination} to ${binding.source}`
-}
-
-function queueArguments(spec: QueueSpec): FieldTable {
-  return {
-    ...(spec.expiresMs !== undefined && { 'x-expires': spec.expiresMs }),
-    ...(spec.messageTtlMs !== undefined && { 'x-message-ttl': spec.messageTtlMs }),
-    ...(spec.maxPriority !== undefined && spec.maxPriority > 0 && { 'x-max-priority': spec.maxPriority }),
-    ...(spec.maxLength !== undefined && { 'x-max-length': spec.maxLength }),
-    ...(spec.maxLengthBytes !== undefined && { 'x-max-length-bytes': spec.maxLengthBytes }),
-    ...(spec.overflow !== undefined && { 'x-overflow': spec.overflow }),
-    ...(spec.deadLetter !== undefined && { 'x-dead-letter-exchange': spec.deadLetter.exchange }),
-    ...(spec.deadLetter?.routingKey !== undefined && {
-      'x-dead-letter-routing-key': spec.deadLetter.routingKey,
-    }),
-    ...(spec.deliveryLimit !== undefined && { 'x-delivery-limit': spec.deliveryLimit }),
-    ...(spec.singleActiveConsumer === true && { 'x-single-active-consumer': true }),
-  }
-}
-
-/** What AMQP calls a failed precondition is, for who calls us, a wrong argument. */
-function read(parse: () => unknown): void {
-  try {
-    parse()
-  } catch (error) {
-    if (!(error instanceof MillraceError) || error.code !== 'PRECONDITION_FAILED') throw error
-    throw new ValidationError('INVALID_ARGUMENT', error.message, { cause: error })
-  }
 }

@@ -1,5 +1,6 @@
 /** What Redis can do with the function library. */
 import type { Capabilities } from '../../client/driver.ts'
+import { everything } from '../capabilities.ts'
 
 const dayMs = 86_400_000
 
@@ -16,27 +17,9 @@ export function redisCapabilities(
   facts: ServerFacts,
   limits: { leaseMs: number; maximumBodyBytes: number },
 ): Capabilities {
-  const native = { level: 'native' } as const
   return {
+    ...everything({ maximumDelayMs, maximumWindowMs }),
     durable: facts.sync !== 'none',
-    delay: { ...native, maximumMs: maximumDelayMs, resolutionMs: 1 },
-    cancelDelayed: native,
-    retry: native,
-    release: native,
-    deduplication: { ...native, maximumWindowMs },
-    priority: { ...native, maximum: 255 },
-    ordering: native,
-    expiry: native,
-    maxLength: native,
-    singleActiveConsumer: native,
-    exclusiveConsumer: native,
-    pause: native,
-    browse: native,
-    statistics: native,
-    listing: native,
-    exchangeBindings: native,
-    alternateExchange: native,
-    replay: { level: 'none' },
     atomicSettle: facts.sync === 'always',
     ...limits,
   }
