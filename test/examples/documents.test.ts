@@ -36,6 +36,7 @@ async function project(t: TestContext): Promise<string> {
     rootDir: '/',
     paths: {
       millrace: [join(root, 'src/index.ts')],
+      'millrace/drivers/redis': [join(root, 'src/drivers/redis/redis.ts')],
       'millrace/server': [join(root, 'src/server/index.ts')],
       'millrace/wire': [join(root, 'src/wire/index.ts')],
     },
