@@ -83,7 +83,11 @@ describe('commands on amqp', () => {
       { ready: 2, dead: 1, consumers: 0, unacked: undefined },
     )
     assert.match((await sh(`stats ${q}`)).output, /\n {2}ready +2\n {2}unacked +–\n/)
-    const watched = await sh(`stats ${q} --watch --interval 100ms`, { interrupted: AbortSignal.timeout(150) })
+    const seen = new AbortController()
+    const watched = await sh(`stats ${q} --watch --interval 100ms`, {
+      interrupted: seen.signal,
+      onOutput: () => seen.abort(),
+    })
     assert.equal(watched.code, 0)
     assert.match(watched.output, /^\S+ ready 2 unacked – delayed – dead 1 /)
   })

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { describe, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { age, counted, dataText } from '../../src/cli/format.ts'
 import { Progress } from '../../src/cli/progress.ts'
 import { table } from '../../src/cli/table.ts'
@@ -82,7 +81,8 @@ describe('terminal', () => {
 })
 
 describe('progress', () => {
-  test('says nothing where the errors are no terminal, and nothing for a moment', async () => {
+  test('says nothing where the errors are no terminal, and nothing for a moment', async (t) => {
+    t.mock.method(Date, 'now', () => 1_800_000_000_000)
     for (const isTTY of [true, false]) {
       const { made, errors, said } = terminal({ isTTY })
       const progress = new Progress(made, 'moving', 10)
@@ -93,10 +93,12 @@ describe('progress', () => {
     }
   })
 
-  test('shows a bar for what takes longer, and takes it away', async () => {
+  test('shows a bar for what takes longer, and takes it away', async (t) => {
+    let nowMs = 1_800_000_000_000
+    t.mock.method(Date, 'now', () => nowMs)
     const { made, errors, said } = terminal({ isTTY: true })
     const progress = new Progress(made, 'moving', 10)
-    await sleep(350)
+    nowMs += 350
     progress.advance(5)
     assert.match(said(errors), /^\rmoving █{14}░{14} 50% 5 at \d+\/s/)
     progress.end()

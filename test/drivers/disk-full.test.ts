@@ -16,6 +16,11 @@ import { withFolder } from './folder.ts'
 
 const store = { limits: { fullRetryMs: 10, freeCheckMs: 10, lowFreeBytes: 1_000 } }
 
+/** Resolves when senders are told to wait. */
+function blocked(mq: Client): Promise<unknown> {
+  return new Promise((resolve) => mq.on('blocked', resolve))
+}
+
 async function withDisk(run: (mq: Client, disk: FaultyDisk, reopen: () => Promise<Client>) => Promise<void>) {
   await withFolder(async (folder) => {
     const disk = new FaultyDisk(new NodeDisk(join(folder, 'data')))
@@ -34,13 +39,14 @@ test('sends wait, consumers go on, events tell, and it resumes by itself', () =>
     mq.on('unblocked', () => events.push('unblocked'))
     const queue = mq.queue<number>('q')
     await queue.sendMany([1, 2, 3])
+    const shut = blocked(mq)
     disk.fill(true)
     const stored: number[] = []
     const sending = [4, 5, 6].map(async (n) => {
       await queue.send(n)
       stored.push(n)
     })
-    await sleep(40)
+    await shut
     const late = queue.send(7).then(() => stored.push(7))
     await sleep(20)
     assert.deepEqual(stored, [])
@@ -64,9 +70,10 @@ test('a send that waits can be called off, and is not stored later', () =>
   withDisk(async (mq, disk) => {
     const queue = mq.queue<string>('q')
     await queue.send('before')
+    const shut = blocked(mq)
     disk.fill(true)
     const first = queue.send('under way')
-    await sleep(40)
+    await shut
     const controller = new AbortController()
     const refused = assert.rejects(queue.send('called off', { signal: controller.signal }), {
       code: 'ABORTED',
@@ -88,9 +95,10 @@ test('close with a timeout ends on a full disk: what was not stored rejects, not
   withDisk(async (mq, disk, reopen) => {
     const queue = mq.queue<string>('q')
     await queue.send('confirmed')
+    const shut = blocked(mq)
     disk.fill(true)
     const written = assert.rejects(queue.send('under way'), { code: 'DISK_FULL' })
-    await sleep(40)
+    await shut
     const held = assert.rejects(queue.send('at the gate'), { code: 'CLOSED' })
     await assert.rejects(mq.close({ timeout: 20 }), { code: 'DISK_FULL' })
     await Promise.all([written, held])
@@ -155,7 +163,7 @@ test('a folder that is there opens on a full disk, so that its consumers can mak
   const mq = await open()
   const handled: unknown[] = []
   const worker = mq.queue('q').work((job) => void handled.push(job.data))
-  for (let waits = 0; handled.length < 2 && waits < 200; waits += 1) await sleep(5)
+  while (handled.length < 2) await sleep(5)
   assert.deepEqual(handled, [1, 2])
   disk.capacityBytes = Infinity
   await worker.close()

@@ -213,7 +213,7 @@ test('deliveries can be settled while the connection drains', async () => {
     })
   })
   await taken
-  await driver.close({ drainMs: 5_000 })
+  await driver.close({ drainMs: 60_000 })
   assert.equal(settled, true)
   assert.equal(keeper.broker.engine.vhost('default').queues.get('q')?.readyMessages, 0)
   await keeper.release()

@@ -65,6 +65,9 @@ const unasked: ReadonlySet<string> = new Set([
   'connection.unblocked',
 ])
 
+/** More than any answer takes, and less than a test has: so that it says what never came. */
+const patienceMs = 60_000
+
 export class RawClient implements AsyncDisposable {
   /** Heartbeat frames that came. */
   heartbeats = 0
@@ -88,7 +91,7 @@ export class RawClient implements AsyncDisposable {
     this.socket = socket
     this.#answersClose = options.answersClose ?? true
     this.#keepsPropertyBytes = options.keepsPropertyBytes ?? false
-    this.#arrivals = new Arrivals(options.timeoutMs ?? 5000)
+    this.#arrivals = new Arrivals(options.timeoutMs ?? patienceMs)
     this.writer = new FrameWriter({ frameMaxBytes: 4096 })
     this.#reader = new FrameReader(
       {

@@ -22,6 +22,11 @@ function newFolder(): string {
   return path.join(root, `folder ${folders}`)
 }
 
+function touch(file: string): void {
+  const seconds = Date.now() / 1000
+  if (fs.existsSync(file)) fs.utimesSync(file, seconds, seconds)
+}
+
 /** Another process that holds the folder, once it says so. */
 async function holdElsewhere(folder: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, ['--import', 'tsx', holder, folder], {
@@ -32,7 +37,7 @@ async function holdElsewhere(folder: string): Promise<ChildProcess> {
 }
 
 describe('the lock', () => {
-  test('a second process is refused and told who has the folder; after a kill it need not wait', async () => {
+  test('a second process is refused and told who has the folder; after a kill it need not wait', async (t) => {
     const folder = newFolder()
     const child = await holdElsewhere(folder)
     const exited = once(child, 'exit')
@@ -42,9 +47,11 @@ describe('the lock', () => {
     child.kill('SIGKILL')
     await exited
     assert.equal(await new NodeDisk(folder).lockHolder(), undefined)
-    const startedAt = performance.now()
+    // As if its owner were alive: who waits until nobody has touched it for long does not get it.
+    const touching = setInterval(() => touch(path.join(folder, 'LOCK')), 100)
+    t.after(() => clearInterval(touching))
     const { store, recovered } = await Store.open(new NodeDisk(folder))
-    assert.ok(performance.now() - startedAt < 1500, 'the restart did not wait')
+    clearInterval(touching)
     assert.equal(recovered.unclean, true)
     assert.equal(recovered.queues[0]?.lanes[0]?.count, 1)
     const [entry] = await store.readLane({ queueId: 1, lane: 0, afterSeq: 0, limit: 9, limitBytes: 99 })

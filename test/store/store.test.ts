@@ -172,8 +172,7 @@ describe('a disk that fails', () => {
       isStored = true
       return isStored
     })
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    assert.equal(store.state, 'full')
+    await until(() => store.state === 'full')
     assert.equal(isStored, false)
     store.settled(1)
     assert.ok(store.pendingBytes > 4000)
@@ -196,8 +195,7 @@ describe('a disk that fails', () => {
     await store.whenSynced()
     for (let seq = 1; seq <= 60; seq += 1) store.published([entryOf({ seq }, 'x'.repeat(100))], 0)
     const stored = store.whenSynced()
-    await new Promise((resolve) => setTimeout(resolve, 10))
-    assert.equal(store.state, 'full')
+    await until(() => store.state === 'full')
     const closing = store.close()
     await assert.rejects(stored, { code: 'DISK_FULL' })
     await assert.rejects(closing, { code: 'DISK_FULL' })
@@ -220,10 +218,9 @@ describe('a disk that fails', () => {
     declareAll(store)
     store.published([entryOf({ seq: 1 }, 'x'.repeat(60_000))], 0)
     await store.whenSynced()
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    assert.equal(store.state, 'full')
+    await until(() => store.state === 'full')
     disk.capacityBytes = 1_000_000
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(() => states.length >= 2)
     assert.deepEqual(states, ['full', 'ok'])
     await store.close()
   })
@@ -290,3 +287,8 @@ describe('the folder', () => {
     }
   })
 })
+
+/** Resolves when it holds; the test's own timeout ends a wait for what never comes. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2))
+}

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from '../../../src/index.ts'
 import type { Client } from '../../../src/index.ts'
 import { findRabbitMq } from '../../servers/rabbitmq.ts'
-import { codeOf, endServerAfterTests, until, withWorld } from './server.ts'
+import { codeOf, endServerAfterTests, shortHeartbeatSeconds, until, withWorld } from './server.ts'
 
 const { skip } = await findRabbitMq()
 endServerAfterTests()
@@ -99,16 +99,19 @@ describe('amqp on RabbitMQ', { skip }, () => {
     }))
 
   test('a frozen network is noticed by the heartbeat, and who sends is told', () =>
-    withWorld(async ({ connect: open, proxy }) => {
-      const mq = await open()
-      await mq.queue('q').send('before')
-      const heard = watch(mq)
-      proxy.freeze()
-      assert.equal(await codeOf(mq.queue('q').send('into the void')), 'CONNECTION_LOST')
-      proxy.heal()
-      await until('it is up again', () => heard.up > 0)
-      await mq.queue('q').send('after')
-    }))
+    withWorld(
+      async ({ connect: open, proxy }) => {
+        const mq = await open()
+        await mq.queue('q').send('before')
+        const heard = watch(mq)
+        proxy.freeze()
+        assert.equal(await codeOf(mq.queue('q').send('into the void')), 'CONNECTION_LOST')
+        proxy.heal()
+        await until('it is up again', () => heard.up > 0)
+        await mq.queue('q').send('after')
+      },
+      { heartbeatSeconds: shortHeartbeatSeconds },
+    ))
 
   test('while the server is short of memory senders wait, and workers go on', () =>
     withWorld(async ({ connect: open, server }) => {
@@ -190,40 +193,43 @@ describe('amqp on RabbitMQ', { skip }, () => {
     }))
 
   test('subscribers and requesters, whose queues are their connection’s own, go on after it was lost', () =>
-    withWorld(async ({ connect: open, proxy }) => {
-      const mq = await open()
-      const other = await open()
-      const heard: string[] = []
-      const subscription = mq
-        .exchange<string>('events', 'fanout')
-        .subscribe('', (job) => void heard.push(job.data))
-      subscription.on('error', () => undefined)
-      await subscription.ready
-      other.reply<number>('double', (job) => job.data * 2).on('error', () => undefined)
-      assert.equal(await mq.request('double', 2), 4)
-      const connection = watch(mq)
-      for (let time = 1; time <= 2; time += 1) {
-        if (time === 1) proxy.reset()
-        else {
-          proxy.freeze()
-          await until('it is noticed', () => connection.down === 2)
-          proxy.heal()
+    withWorld(
+      async ({ connect: open, proxy }) => {
+        const mq = await open()
+        const other = await open()
+        const heard: string[] = []
+        const subscription = mq
+          .exchange<string>('events', 'fanout')
+          .subscribe('', (job) => void heard.push(job.data))
+        subscription.on('error', () => undefined)
+        await subscription.ready
+        other.reply<number>('double', (job) => job.data * 2).on('error', () => undefined)
+        assert.equal(await mq.request('double', 2), 4)
+        const connection = watch(mq)
+        for (let time = 1; time <= 2; time += 1) {
+          if (time === 1) proxy.reset()
+          else {
+            proxy.freeze()
+            await until('it is noticed', () => connection.down >= 2)
+            proxy.heal()
+          }
+          await until('it is up again', () => connection.up >= time)
+          const before = heard.length
+          await until('the subscriber hears', async () => {
+            await other
+              .exchange<string>('events', 'fanout')
+              .publish('', 'x')
+              .catch(() => undefined)
+            await delay(20)
+            return heard.length > before
+          })
+          await until('requests are answered', async () => {
+            return (await mq.request('double', time, { timeout: '2s' }).catch(() => 0)) === time * 2
+          })
         }
-        await until('it is up again', () => connection.up === time)
-        const before = heard.length
-        await until('the subscriber hears', async () => {
-          await other
-            .exchange<string>('events', 'fanout')
-            .publish('', 'x')
-            .catch(() => undefined)
-          await delay(20)
-          return heard.length > before
-        })
-        await until('requests are answered', async () => {
-          return (await mq.request('double', time, { timeout: 500 }).catch(() => 0)) === time * 2
-        })
-      }
-    }))
+      },
+      { heartbeatSeconds: shortHeartbeatSeconds },
+    ))
 
   test('what went with its consumer does not come back with the connection', () =>
     withWorld(async ({ connect: open, proxy, server, vhost }) => {
