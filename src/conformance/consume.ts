@@ -62,7 +62,10 @@ async function creditHolds(trial: Trial): Promise<void> {
   })
   for (const index of range(20)) {
     await trial.eventually(`delivery ${index}`, () => deliveries.length > index)
-    if (index === 0) await trial.sleep(quietMs)
+    if (index === 0) {
+      await trial.eventually('three are held', () => held >= 3)
+      await trial.sleep(quietMs)
+    }
     held -= 1
     const settled = at(deliveries, index).settle({ type: 'ack' })
     assert.equal(await settled, true)

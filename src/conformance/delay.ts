@@ -16,6 +16,7 @@ import {
   text,
   to,
 } from './inbox.ts'
+import type { Driver } from '../client/driver.ts'
 import type { Chapter } from './line.ts'
 import { assertCode, rejection } from './trial.ts'
 import type { Trial } from './trial.ts'
@@ -64,6 +65,9 @@ export const delay: Chapter = {
 /** How late a message may be on a busy machine, over and above the engine's resolution. */
 const slackMs = 1_500
 
+/** Who is always late is too late every time; a machine that stands still is not. */
+const lateTries = 3
+
 /** Clocks that count in whole milliseconds may differ by one. */
 const granularityMs = 1
 
@@ -97,31 +101,55 @@ async function neverEarly(trial: Trial): Promise<void> {
 
 async function lateWithin(trial: Trial): Promise<void> {
   const { driver, capabilities } = await trial.open()
-  await declareQueue(driver, 'q')
+  const toleratedMs = capabilities.delay.resolutionMs + slackMs
+  let late: { readonly delayMs: number; readonly lateMs: number } | undefined
+  for (let tries = 0; tries < lateTries; tries += 1) {
+    late = await latest(trial, driver, `q${tries}`)
+    if (late.lateMs <= toleratedMs) break
+  }
+  assert.ok(late && late.lateMs <= toleratedMs, `${late?.delayMs} ms was late by ${late?.lateMs} ms`)
+  trial.note(`resolution ${capabilities.delay.resolutionMs} ms`)
+}
+
+/** Of messages with many delays, the one that came latest. */
+async function latest(
+  trial: Trial,
+  driver: Driver,
+  queue: string,
+): Promise<{ readonly delayMs: number; readonly lateMs: number }> {
+  await declareQueue(driver, queue)
   const delays = range(50).map((index) => 20 + index * 5)
   const arrivals = new Map<string, number>()
-  await driver.consume('q', { prefetch: 100 }, (delivery) => {
+  await driver.consume(queue, { prefetch: 100 }, (delivery) => {
     arrivals.set(text(delivery.message), trial.now())
     void delivery.settle({ type: 'ack' })
   })
-  await store(driver, ...delays.map((delayMs) => to('q', `${delayMs}`, { delayMs })))
+  await store(driver, ...delays.map((delayMs) => to(queue, `${delayMs}`, { delayMs })))
   const storedMs = trial.now()
   await trial.eventually('all arrive', () => arrivals.size === delays.length)
-  for (const delayMs of delays) {
-    const lateMs = (arrivals.get(`${delayMs}`) ?? Infinity) - storedMs - delayMs
-    assert.ok(lateMs <= capabilities.delay.resolutionMs + slackMs, `${delayMs} ms was late by ${lateMs} ms`)
-  }
-  trial.note(`resolution ${capabilities.delay.resolutionMs} ms`)
+  const lateness = delays.map((delayMs) => ({
+    delayMs,
+    lateMs: (arrivals.get(`${delayMs}`) ?? Infinity) - storedMs - delayMs,
+  }))
+  return lateness.reduce((late, each) => (each.lateMs > late.lateMs ? each : late))
 }
 
 async function longerThanLease(trial: Trial): Promise<void> {
   const { driver, capabilities } = await trial.open()
-  await declareQueue(driver, 'q')
-  const delayMs = Math.max(200, capabilities.leaseMs * 2)
-  const inboxes = [await Inbox.open(trial, driver, 'q'), await Inbox.open(trial, await trial.connect(), 'q')]
-  await store(driver, to('q', 'a', { delayMs }))
-  assertFigures(await driver.stats('q'), { delayed: 1 })
-  await trial.sleep(delayMs)
+  const other = await trial.connect()
+  // A machine that stood still meanwhile saw nothing of the delay: then once more, with a longer one.
+  let delayMs = Math.max(200, capabilities.leaseMs * 2)
+  let inboxes: Inbox[] = []
+  for (let seen = false; !seen; delayMs *= 2) {
+    const queue = await declareQueue(driver, `${delayMs}`)
+    inboxes = [await Inbox.open(trial, driver, queue), await Inbox.open(trial, other, queue)]
+    const startMs = trial.now()
+    await store(driver, to(queue, 'a', { delayMs }))
+    const stats = await driver.stats(queue)
+    seen = trial.now() - startMs < delayMs
+    if (seen) assertFigures(stats, { delayed: 1 })
+  }
+  await trial.sleep(delayMs / 2)
   const count = (): number => inboxes.reduce((sum, inbox) => sum + inbox.deliveries.length, 0)
   await trial.eventually('it arrives', () => count() > 0)
   const delivery = at(
@@ -176,7 +204,7 @@ async function cancelDelayed(trial: Trial): Promise<void> {
   await declareQueue(driver, 'q')
   const delayed = (messageId: string, delayMs: number) =>
     to('q', messageId, { delayMs, properties: { messageId } })
-  await store(driver, delayed('goes', 100), delayed('stays', 100))
+  await store(driver, delayed('goes', 60_000), delayed('not meant', 60_000))
   if (capabilities.cancelDelayed.level === 'none') {
     return trial.refuses('cancelling a delayed message', () => driver.cancelDelayed('q', 'goes'))
   }
@@ -184,6 +212,7 @@ async function cancelDelayed(trial: Trial): Promise<void> {
   assert.equal(await driver.cancelDelayed('q', 'goes'), 0, 'it is gone')
   assert.equal(await driver.cancelDelayed('q', 'never sent'), 0)
   assertFigures(await driver.stats('q'), { delayed: 1 })
+  await store(driver, delayed('stays', 100))
   const inbox = await Inbox.open(trial, driver, 'q')
   await inbox.ack('stays')
   await inbox.quiet()
@@ -221,8 +250,12 @@ async function deletedTarget(trial: Trial): Promise<void> {
   await store(driver, { exchange: 'x', routingKey: '', properties: {}, body: 'shared', delayMs: 300 })
   await driver.undeclare({ queues: [{ name: 'deleted' }] })
   const inbox = await Inbox.open(trial, driver, 'kept')
-  await inbox.ack('shared')
-  await inbox.ack('own')
+  const due: string[] = []
+  for (const delivery of await inbox.take(2)) {
+    due.push(text(delivery.message))
+    assert.equal(await delivery.settle({ type: 'ack' }), true)
+  }
+  assert.deepEqual(due.sort(), ['own', 'shared'])
   await inbox.quiet()
   assert.deepEqual(await trial.queueNames(driver), ['kept'], 'nothing brought the deleted queue back')
 }
@@ -252,6 +285,15 @@ async function expired(trial: Trial): Promise<void> {
   await trial.sleep(700)
   await publishOne(driver, to('by queue', 'young'))
   const second = await Inbox.open(trial, driver, 'by queue')
-  await second.ack('young')
-  await second.quiet()
+  // One that was delivered too late to be young is followed by another.
+  await trial.eventually('what is young is delivered', async () => {
+    await trial.sleep(quietMs)
+    if (second.deliveries.length > 0) return true
+    await publishOne(driver, to('by queue', 'young'))
+    return false
+  })
+  assert.ok(
+    second.texts.every((body) => body === 'young'),
+    'the old one is not',
+  )
 }

@@ -86,9 +86,9 @@ export interface ConformanceOptions {
   readonly engine: EngineUnderTest
   /** How long line 100 keeps the engine busy, in ms (default 2,000; an hour for the real thing). */
   readonly soakMs?: number
-  /** How long a test waits for what should happen soon, in ms (default 10,000). */
+  /** How long a test waits for what should happen soon, in ms (default 30,000). */
   readonly patienceMs?: number
-  /** A test that has not ended by then has failed, in ms (default 30,000). */
+  /** A test that has not ended by then has failed, in ms (default 90,000). */
   readonly testTimeoutMs?: number
   /** Called after each line. */
   readonly onResult?: (result: LineResult) => void

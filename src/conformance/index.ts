@@ -33,8 +33,8 @@ export { chapters, lineCount } from './registry.ts'
 export type { Chapter, Line } from './line.ts'
 
 const defaultSoakMs = 2_000
-const defaultPatienceMs = 10_000
-const defaultTimeoutMs = 30_000
+const defaultPatienceMs = 30_000
+const defaultTimeoutMs = 90_000
 
 /**
  * Registers one test per rule, and one more that finds every rule accounted for. Returns the results, which fill as the

@@ -61,7 +61,7 @@ async function extendKeeps(trial: Trial): Promise<void> {
   const stepMs = holdMs / 8
   for (let heldMs = 0; heldMs < holdMs; heldMs += stepMs) {
     await trial.sleep(stepMs)
-    assert.equal(await delivery.extend(stepMs * 3), true)
+    assert.equal(await delivery.extend(Math.max(stepMs * 3, capabilities.leaseMs * 2)), true)
   }
   await other.quiet()
   assert.equal(delivery.lost.aborted, false)

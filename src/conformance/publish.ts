@@ -224,7 +224,7 @@ async function abort(trial: Trial): Promise<void> {
     },
   )
   controller.abort()
-  const count = await within(5_000, 'the aborted publish did not settle', outcome)
+  const count = await within(trial.patienceMs, 'the aborted publish did not settle', outcome)
   await trial.sleep(20)
   assert.equal(settled, 1)
   if (count >= 0) assert.equal((await driver.stats('q')).ready, 200, 'it resolved, so all of it is stored')
@@ -274,7 +274,11 @@ async function closeDuringPublishing(trial: Trial): Promise<void> {
   const sends = numbered(300).map((body) => outcomeOf(driver, to('q', body)))
   const closing = driver.close()
   const late = outcomeOf(driver, to('q', 'late'))
-  const outcomes = await within(5_000, 'a publish hung when its driver was closed', Promise.all(sends))
+  const outcomes = await within(
+    trial.patienceMs,
+    'a publish hung when its driver was closed',
+    Promise.all(sends),
+  )
   await closing
   assert.equal(await late, 'CLOSED', 'a publish after close is refused')
   const stored = numbered(300).filter((_body, index) => outcomes[index] === 'stored')

@@ -5,7 +5,7 @@ import { capabilityTable, columnTitle, legend, numberText } from '../../src/conf
 import type { LineResult, RunResults } from '../../src/conformance/index.ts'
 
 /** For servers that take seconds to start, on machines with other things to do. */
-export const patience = { patienceMs: 20_000, testTimeoutMs: 90_000 } as const
+export const patience = { patienceMs: 40_000, testTimeoutMs: 100_000 } as const
 
 export const documentPath = resolve(import.meta.dirname, '../../docs/capabilities.md')
 

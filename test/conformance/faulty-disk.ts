@@ -32,7 +32,7 @@ export class FaultyDisk implements Disk {
   /** The next write is cut in half, and then the disk is dead. */
   async dieTorn(): Promise<void> {
     this.#health = 'tearing'
-    for (let waitedMs = 0; this.#health === 'tearing' && waitedMs < 500; waitedMs += 5) await delay(5)
+    for (let waitedMs = 0; this.#health === 'tearing' && waitedMs < 20_000; waitedMs += 5) await delay(5)
     const torn = this.#torn
     await this.die()
     if (!torn) throw new Error('nothing was written that could be torn')
