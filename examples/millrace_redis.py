@@ -242,8 +242,9 @@ def record_of(text):
 
 
 def job_of(entry, attempt, text):
-    _, _, _, envelope, body = record_of(text)
-    return Job(envelope.get("id"), json.loads(body), attempt, envelope.get("headers", {}), entry)
+    record = record_of(text)
+    envelope = record.envelope
+    return Job(envelope.get("id"), json.loads(record.body), attempt, envelope.get("headers", {}), entry)
 
 
 def death_of(transfer, queue):

@@ -328,3 +328,44 @@ test('a queue that Python declares is the one that Node declares', { skip }, asy
   const { ready, dead } = await mq.queue('größe {1}').stats()
   assert.deepEqual({ ready, dead }, { ready: 1, dead: 0 })
 })
+
+test(
+  'what has no envelope, or a wrong one, is a message all the same, and stands in nobody’s way',
+  { skip },
+  async (t) => {
+    const { mq } = await world(t)
+    const base = `py-${worlds}:{q}`
+    const queue = mq.queue('q', { maxBytes: 1_000_000, attempts: 1 })
+    await queue.declare()
+    const contents = [
+      'no line',
+      'no JSON\nbody',
+      'null\n1',
+      '{"id":5,"headers":[],"contentType":{},"priority":"high"}\n2',
+    ]
+    const integer = '{"headers":{"n":{"$integer":"x"},"t":{"$table":7}}}\n3'
+    for (const [index, content] of [...contents, integer, '{"id":"right"}\n4'].entries()) {
+      await server.command(
+        'FCALL',
+        'millrace_publish',
+        '1',
+        base,
+        'foreign',
+        String(index + 1),
+        '0',
+        '',
+        content,
+      )
+    }
+    assert.equal((await queue.browse()).length, 6)
+    const seen: unknown[] = []
+    queue.work((job) => {
+      seen.push(job.data instanceof Uint8Array ? Buffer.from(job.data).toString() : job.data)
+      throw new Error('no luck')
+    })
+    await until('all are dead', async () => (await queue.dead.count()) === 6)
+    assert.deepEqual(seen, ['no line', 'no JSON\nbody', 'null\n1', 2, 3, 4])
+    const [letter] = (await queue.dead.browse()).toReversed()
+    assert.deepEqual([letter?.id, letter?.data, letter?.headers['x-millrace-error']], ['right', 4, 'no luck'])
+  },
+)

@@ -111,7 +111,7 @@ export class StoredMessage implements Received {
   readonly priority: number
   readonly key: string
   readonly #envelopeFrom: number
-  readonly #bodyFrom: number
+  #bodyFrom: number
   #envelope: Envelope | undefined
   #properties: Properties | undefined
 
@@ -133,9 +133,7 @@ export class StoredMessage implements Received {
       this.#envelopeFrom = lineEnd + 1 + Number(keyBytes)
       this.key = keyBytes === '0' ? '' : record.toString('utf8', lineEnd + 1, this.#envelopeFrom)
     }
-    const envelopeEnd = record.indexOf(newline, this.#envelopeFrom)
-    if (envelopeEnd < 0) throw notARecord(queue)
-    this.#bodyFrom = envelopeEnd + 1
+    this.#bodyFrom = record.indexOf(newline, this.#envelopeFrom) + 1
   }
 
   get publishedAtMs(): number {
@@ -148,6 +146,7 @@ export class StoredMessage implements Received {
   }
 
   get body(): Buffer {
+    this.#read()
     return this.#record.subarray(this.#bodyFrom)
   }
 
@@ -167,15 +166,12 @@ export class StoredMessage implements Received {
     return (this.#envelope ??= this.#parse())
   }
 
+  /** What a foreign program has put there without an envelope is all body. */
   #parse(): Envelope {
-    const text = this.#record.toString('utf8', this.#envelopeFrom, this.#bodyFrom - 1)
-    try {
-      return JSON.parse(text) as Envelope
-    } catch (error) {
-      throw new MillraceError('PROTOCOL_ERROR', `A message in ${this.#queue} has no envelope that is JSON`, {
-        cause: error,
-      })
-    }
+    const text = this.#record.toString('utf8', this.#envelopeFrom, Math.max(0, this.#bodyFrom - 1))
+    const envelope = parseEnvelope(text)
+    if (envelope === undefined) this.#bodyFrom = this.#envelopeFrom
+    return envelope ?? {}
   }
 }
 
@@ -184,6 +180,51 @@ function isPlain(record: Buffer): boolean {
     if (record[timeDigits + index] !== plainEnd[index]) return false
   }
   return true
+}
+
+function parseEnvelope(text: string): Envelope | undefined {
+  try {
+    const parsed: unknown = JSON.parse(text)
+    return isObject(parsed) ? understood(parsed) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const kinds: Readonly<Record<string, (value: unknown) => boolean>> = {
+  id: isText,
+  exchange: isText,
+  routingKey: isText,
+  contentType: isText,
+  contentEncoding: isText,
+  correlationId: isText,
+  replyTo: isText,
+  expiration: isText,
+  type: isText,
+  userId: isText,
+  appId: isText,
+  clusterId: isText,
+  headers: isObject,
+  persistent: (value) => typeof value === 'boolean',
+  priority: (value) => Number.isInteger(value),
+  timestamp: (value) => Number.isInteger(value),
+}
+
+/** Without what has a value that it cannot have: other programs write these. */
+function understood(parsed: Envelope): Envelope {
+  const isWrong = (name: string): boolean => kinds[name]?.(parsed[name]) === false
+  for (const name in parsed) {
+    if (isWrong(name)) return Object.fromEntries(Object.entries(parsed).filter(([each]) => !isWrong(each)))
+  }
+  return parsed
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string'
+}
+
+function isObject(value: unknown): value is { readonly [name: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function propertiesOf(envelope: Envelope): Properties {

@@ -54,11 +54,12 @@ function special(name: string, value: unknown): FieldValue {
     case '$time':
       return new Date(Number(value))
     case '$integer':
-      return BigInt(String(value))
+      // What another program wrote wrong is a table like others.
+      return /^-?\d{1,20}$/.test(String(value)) ? BigInt(String(value)) : { [name]: fromJson(value) }
     case '$number':
       return Number(value)
     case '$table':
-      return tableFromJson(value as { [name: string]: unknown })
+      return tableFromJson(Object(value) as { [name: string]: unknown })
     default:
       return { [name]: fromJson(value) }
   }

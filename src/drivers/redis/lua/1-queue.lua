@@ -68,7 +68,7 @@ end
 
 local function body_bytes(record)
   local _, _, _, last = head_of(record)
-  return #record - string.find(record, '\n', last + 1, true)
+  return #record - (string.find(record, '\n', last + 1, true) or last)
 end
 
 local fields = {

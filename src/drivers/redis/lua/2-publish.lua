@@ -163,7 +163,7 @@ function commands.import(keys, args)
   if before then return before == 'f' and 'full' or 'stored' end
   local options = read_options(args[2])
   options.born, options.expires = tonumber(args[4]), tonumber(args[5])
-  local bytes = #args[3] - string.find(args[3], '\n', 1, true)
+  local bytes = #args[3] - (string.find(args[3], '\n', 1, true) or 0)
   if args[6] == 'move' and is_full(queue, bytes) then return 'full' end
   local result = publish_one(queue, options, args[3], now_ms())
   -- What was refused and buried is dealt with as well.
