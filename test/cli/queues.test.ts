@@ -133,7 +133,7 @@ describe('redrive and move', () => {
 })
 
 describe('a process of its own', () => {
-  test('a folder in use is said to be', { timeout: 60_000 }, async (t) => {
+  test('a folder in use is said to be', async (t) => {
     const { sh, url } = await shellWith(t, 1)
     const mq = await connect(url)
     t.after(() => mq.close())
@@ -143,16 +143,12 @@ describe('a process of its own', () => {
     assert.equal((await sh('queues')).code, 0, 'this process holds the lock')
   })
 
-  test(
-    'SIGINT closes the engine and ends with 0 where that is how it ends',
-    { timeout: 60_000 },
-    async (t) => {
-      const { sh, url } = await shellWith(t, 2)
-      const child = spawnMillrace(['consume', 'q', '--follow'], url)
-      child.stdout.once('data', () => child.kill('SIGINT'))
-      const { code, errors } = await ended(child)
-      assert.deepEqual({ code, errors }, { code: 0, errors: '' })
-      assert.equal((await sh('stats q --json')).output.includes('"unacked":0'), true)
-    },
-  )
+  test('SIGINT closes the engine and ends with 0 where that is how it ends', async (t) => {
+    const { sh, url } = await shellWith(t, 2)
+    const child = spawnMillrace(['consume', 'q', '--follow'], url)
+    child.stdout.once('data', () => child.kill('SIGINT'))
+    const { code, errors } = await ended(child)
+    assert.deepEqual({ code, errors }, { code: 0, errors: '' })
+    assert.equal((await sh('stats q --json')).output.includes('"unacked":0'), true)
+  })
 })

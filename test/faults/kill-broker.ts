@@ -36,9 +36,9 @@ const plainQueues = ['work', 'copy.a', 'copy.b', 'quorum'] as const
 /** Its consumer acknowledges in transactions. */
 const committedQueue = 'committed'
 const queues = [...plainQueues, committedQueue]
-const readyPatienceMs = 60_000
+const readyPatienceMs = 100_000
 const connectEveryMs = 10
-const workPatienceMs = 10_000
+const workPatienceMs = 60_000
 
 /** What the clients were promised, over all rounds. An id is that of one copy: `queue/number`. */
 interface Witness {
@@ -68,12 +68,15 @@ export async function killBrokerOverAndOver(options: BrokerKillOptions): Promise
   }
   for (let round = 1; round <= options.rounds; round += 1) {
     const broker = await start(options.command, folder, port)
-    const before = witness.committed.size
+    const leastCommitted = witness.committed.size + 2
+    const leastConfirmed = witness.confirmed.size + 11
+    const isIdle = (): boolean =>
+      witness.committed.size < leastCommitted || witness.confirmed.size < leastConfirmed
     const load = await runLoad(broker.connection, witness, random)
     await sleep(20 + random.below(230))
     // On a busy machine little happens in that time, and a round in which nothing was promised shows nothing.
     const deadline = Date.now() + workPatienceMs
-    while (witness.committed.size === before && Date.now() < deadline) await sleep(5)
+    while (isIdle() && Date.now() < deadline) await sleep(5)
     broker.child.kill('SIGKILL')
     await broker.exited
     await load.ended

@@ -25,7 +25,11 @@ export async function killOverAndOver(options: KillOptions): Promise<KillReport>
   const base = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
   const random = new Random(options.seed)
   for (let round = 0; round < options.rounds; round++) {
-    await killOnce(base, options, 1 + Math.floor(random.next() * 1e9), 20 + random.next() * 250)
+    await killOnce(base, options, {
+      seed: 1 + Math.floor(random.next() * 1e9),
+      afterMs: 20 + random.next() * 250,
+      leastSent: round % 3 === 0 ? 25 : 0,
+    })
     options.onRound?.(round + 1)
   }
   const code = await runChild(base, options.entry, 1, 'drain').exited
@@ -61,30 +65,42 @@ function runChild(base: string, entry: string, seed: number, mode: 'run' | 'drai
   return { child, exited }
 }
 
-async function killOnce(base: string, options: KillOptions, seed: number, afterMs: number): Promise<void> {
+interface Moment {
+  readonly seed: number
+  /** From the time it is ready. */
+  readonly afterMs: number
+  /** On a busy machine little happens in that time, and rounds in which nothing was promised show nothing. */
+  readonly leastSent: number
+}
+
+async function killOnce(base: string, options: KillOptions, moment: Moment): Promise<void> {
+  const { seed, afterMs, leastSent } = moment
   const before = sizeOf(join(base, 'witness'))
   const { child, exited } = runChild(base, options.entry, seed, 'run')
   const begun = Date.now()
-  while (!readyAfter(base, before) && child.exitCode === null) {
-    if (Date.now() - begun > 60_000) throw new Error('The child did not get ready within a minute')
+  const isReady = (): boolean => newsAfter(base, before, 4096).includes('ready\n')
+  while (!isReady() && child.exitCode === null) {
+    if (Date.now() - begun > 100_000) throw new Error('The child did not get ready within 100 s')
     await new Promise((wake) => setTimeout(wake, 5))
   }
   if (child.exitCode !== null) throw new Error(`The child ended by itself with code ${child.exitCode}`)
   await new Promise((wake) => setTimeout(wake, afterMs))
+  const sent = (): number => newsAfter(base, before, Infinity).split('\nS ').length - 1
+  while (sent() < leastSent && child.exitCode === null) await new Promise((wake) => setTimeout(wake, 5))
   child.kill('SIGKILL')
   await exited
 }
 
-/** Whether the witness says 'ready' behind this place: only what is new is read. */
-function readyAfter(base: string, position: number): boolean {
+/** What the witness says behind this place, up to so many bytes: only what is new is read. */
+function newsAfter(base: string, position: number, limitBytes: number): string {
   const file = join(base, 'witness')
   const size = sizeOf(file)
-  if (size <= position) return false
-  const bytes = Buffer.alloc(Math.min(size - position, 4096))
+  if (size <= position) return ''
+  const bytes = Buffer.alloc(Math.min(size - position, limitBytes))
   const handle = openSync(file, 'r')
   readSync(handle, bytes, 0, bytes.length, position)
   closeSync(handle)
-  return bytes.includes('ready\n')
+  return bytes.toString()
 }
 
 function sizeOf(file: string): number {

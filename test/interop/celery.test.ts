@@ -15,26 +15,18 @@ before(async () => {
 })
 after(() => broker[Symbol.asyncDispose]())
 
-test(
-  'kombu: pools, confirms, compression, queues that expire',
-  { skip: skipKombu, timeout: 30_000 },
-  async () => {
-    assert.equal(await text(spawnPython('kombu_round.py', broker.url()).stdout), 'ok\n')
-  },
-)
+test('kombu: pools, confirms, compression, queues that expire', { skip: skipKombu }, async () => {
+  assert.equal(await text(spawnPython('kombu_round.py', broker.url()).stdout), 'ok\n')
+})
 
-test(
-  'Celery: tasks, chains, groups, retries, results by rpc://, control',
-  { skip: skipCelery, timeout: 60_000 },
-  async () => {
-    assert.deepEqual(JSON.parse(await text(spawnPython('celery_app.py', broker.url()).stdout)), {
-      add: 5,
-      chain: 7,
-      group: [0, 2, 4, 6, 8],
-      flaky: 2,
-      later: 2,
-      broken: "ValueError('as it should be')",
-      ping: [{ ok: 'pong' }],
-    })
-  },
-)
+test('Celery: tasks, chains, groups, retries, results by rpc://, control', { skip: skipCelery }, async () => {
+  assert.deepEqual(JSON.parse(await text(spawnPython('celery_app.py', broker.url()).stdout)), {
+    add: 5,
+    chain: 7,
+    group: [0, 2, 4, 6, 8],
+    flaky: 2,
+    later: 2,
+    broken: "ValueError('as it should be')",
+    ping: [{ ok: 'pong' }],
+  })
+})

@@ -9,7 +9,7 @@ import { needPython, python } from './clients.ts'
 
 test(
   'a program in Python delays, retries and counts by the words of the document',
-  { skip: await needPython('pika'), timeout: 60_000 },
+  { skip: await needPython('pika') },
   async () => {
     const document = readFileSync(new URL('../../docs/amqp-extensions.md', import.meta.url), 'utf8')
     const program = /```python\n(.*?)```/s.exec(document)?.[1] ?? ''

@@ -14,7 +14,7 @@ after(() => broker[Symbol.asyncDispose]())
 
 describe('dead letters: what is rejected and what expires goes to the dead-letter exchange, and says why', () => {
   for (const { name, sender, receiver, skip } of ring) {
-    test(name, { skip, timeout: 5_000 }, async () => {
+    test(name, { skip }, async () => {
       await using from = await sender.connect(broker.url())
       await using to = await receiver.connect(broker.url())
       const [queue, exchange, grave] = [`work ${name}`, `dlx ${name}`, `grave ${name}`]
@@ -50,7 +50,7 @@ describe('dead letters: what is rejected and what expires goes to the dead-lette
 
 describe('priorities: the higher one comes first, equals in their order', () => {
   for (const { name, sender, receiver, skip } of ring) {
-    test(name, { skip, timeout: 5_000 }, async () => {
+    test(name, { skip }, async () => {
       await using from = await sender.connect(broker.url())
       await using to = await receiver.connect(broker.url())
       const queue = `priorities ${name}`
@@ -139,7 +139,7 @@ describe('by itself', () => {
 
 describe('exclusive queues: locked for another connection, and gone with their own', () => {
   for (const { name, sender, receiver, skip } of ring) {
-    test(name, { skip, timeout: 5_000 }, async () => {
+    test(name, { skip }, async () => {
       await using owner = await sender.connect(broker.url())
       const { queue } = await owner.declareQueue('', { exclusive: true })
       assert.match(queue, /^amq\.gen-/)
@@ -160,7 +160,7 @@ describe('exclusive queues: locked for another connection, and gone with their o
 
 describe('consumer cancel notification: a consumer hears that its queue was deleted', () => {
   for (const { name, sender, receiver, skip } of ring) {
-    test(name, { skip, timeout: 5_000 }, async () => {
+    test(name, { skip }, async () => {
       await using owner = await sender.connect(broker.url())
       await using consumer = await receiver.connect(broker.url())
       const queue = `doomed ${name}`

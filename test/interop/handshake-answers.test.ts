@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { startBroker } from '../../src/server/index.ts'
 import { encodeFieldTable } from '../../src/wire/index.ts'
 import { findRabbitMq, RabbitMq } from '../servers/rabbitmq.ts'
@@ -9,8 +10,11 @@ import { RawClient } from './raw-client.ts'
 
 type Script = (client: RawClient) => Promise<unknown>
 
-/** RabbitMQ hangs up three seconds after a login that failed, so that guessing is slow. */
-const settleMs = 4_000
+/**
+ * RabbitMQ hangs up three seconds after a login that failed, so that guessing is slow. A machine that stands still takes
+ * longer: what differs then is asked again, with more time.
+ */
+const settlings = [4_000, 12_000, 30_000]
 
 async function start(client: RawClient): Promise<void> {
   client.writer.protocolHeader()
@@ -205,8 +209,10 @@ const known: Readonly<Record<string, string>> = {
   'more channels than agreed': 'RabbitMQ does not say in its 530 that it was channel.open',
 }
 
+type Answers = Record<string, unknown>
+
 /** What was said, without what is the server's own. */
-async function answersOf(script: Script, port: number): Promise<unknown> {
+async function answersOf(script: Script, port: number, settleMs: number): Promise<unknown> {
   const client = await RawClient.connect({ port, timeoutMs: settleMs })
   await script(client).catch((error: unknown) => assert.match(String(error), /expected|waited/))
   await delay(settleMs)
@@ -223,10 +229,12 @@ async function answersOf(script: Script, port: number): Promise<unknown> {
   return { said: compared, header: client.refusal?.toString('hex') }
 }
 
-async function answersOfAll(port: number): Promise<Record<string, unknown>> {
-  const entries = Object.entries(scripts).map(
-    async ([name, script]) => [name, await answersOf(script, port)] as const,
-  )
+async function answersOfAll(port: number, names: readonly string[], settleMs: number): Promise<Answers> {
+  const entries = names.map(async (name) => {
+    const script = scripts[name]
+    assert.ok(script)
+    return [name, await answersOf(script, port, settleMs)] as const
+  })
   return Object.fromEntries(await Promise.all(entries))
 }
 
@@ -235,7 +243,18 @@ const { skip } = await findRabbitMq()
 test('handshakes are answered as by RabbitMQ', { skip }, async (t) => {
   await using rabbit = await RabbitMq.start()
   await using broker = await startBroker({ port: 0 })
-  const [expected, actual] = await Promise.all([answersOfAll(rabbit.port), answersOfAll(broker.port)])
+  const expected: Answers = {}
+  const actual: Answers = {}
+  let names = Object.keys(scripts)
+  for (const settleMs of settlings) {
+    const [rabbits, ours] = await Promise.all(
+      [rabbit.port, broker.port].map((port) => answersOfAll(port, names, settleMs)),
+    )
+    Object.assign(expected, rabbits)
+    Object.assign(actual, ours)
+    names = names.filter((name) => !known[name] && !isDeepStrictEqual(actual[name], expected[name]))
+    if (names.length === 0) break
+  }
   for (const name of Object.keys(scripts)) {
     if (known[name] === undefined) await t.test(name, () => assert.deepEqual(actual[name], expected[name]))
     else await t.test(name, () => assert.notDeepEqual(actual[name], expected[name]))

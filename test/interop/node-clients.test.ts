@@ -20,53 +20,49 @@ before(async () => {
 after(() => broker[Symbol.asyncDispose]())
 
 describe('rabbitmq-client', () => {
-  test(
-    'its consumer declares, requeues, drops to the dead letters, and its RPC client is answered',
-    { timeout: 10_000 },
-    async () => {
-      const connection = new Connection(broker.url())
-      await connection.queueDeclare({ queue: 'dead', exclusive: true })
-      const seen: [string, boolean][] = []
-      const consumer = connection.createConsumer(
-        {
-          queue: 'jobs',
-          queueOptions: {
-            autoDelete: true,
-            arguments: { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' },
-          },
-          exchanges: [{ exchange: 'events', type: 'topic', autoDelete: true }],
-          queueBindings: [{ exchange: 'events', routingKey: 'jobs.*' }],
-          qos: { prefetchCount: 1 },
+  test('its consumer declares, requeues, drops to the dead letters, and its RPC client is answered', async () => {
+    const connection = new Connection(broker.url())
+    await connection.queueDeclare({ queue: 'dead', exclusive: true })
+    const seen: [string, boolean][] = []
+    const consumer = connection.createConsumer(
+      {
+        queue: 'jobs',
+        queueOptions: {
+          autoDelete: true,
+          arguments: { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead' },
         },
-        async (message, reply) => {
-          seen.push([message.body.task, message.redelivered])
-          if (message.body.task === 'poison') return ConsumerStatus.DROP
-          if (message.body.task === 'twice' && !message.redelivered) return ConsumerStatus.REQUEUE
-          if (message.replyTo !== undefined) await reply({ done: message.body.task })
-          return ConsumerStatus.ACK
-        },
-      )
-      await once(consumer, 'ready')
-      const publisher = connection.createPublisher({ confirm: true })
-      for (const task of ['poison', 'twice']) {
-        await publisher.send({ exchange: 'events', routingKey: 'jobs.now' }, { task })
-      }
-      const client = connection.createRPCClient({ confirm: true })
-      const answer = await client.send({ exchange: 'events', routingKey: 'jobs.rpc' }, { task: 'answer' })
-      assert.deepEqual(answer.body, { done: 'answer' })
-      const dead = await connection.basicGet({ queue: 'dead', noAck: true })
-      assert.deepEqual(dead?.body, { task: 'poison' })
-      assert.deepEqual(seen, [
-        ['poison', false],
-        ['twice', false],
-        ['twice', true],
-        ['answer', false],
-      ])
-      for (const part of [client, publisher, consumer, connection]) await part.close()
-    },
-  )
+        exchanges: [{ exchange: 'events', type: 'topic', autoDelete: true }],
+        queueBindings: [{ exchange: 'events', routingKey: 'jobs.*' }],
+        qos: { prefetchCount: 1 },
+      },
+      async (message, reply) => {
+        seen.push([message.body.task, message.redelivered])
+        if (message.body.task === 'poison') return ConsumerStatus.DROP
+        if (message.body.task === 'twice' && !message.redelivered) return ConsumerStatus.REQUEUE
+        if (message.replyTo !== undefined) await reply({ done: message.body.task })
+        return ConsumerStatus.ACK
+      },
+    )
+    await once(consumer, 'ready')
+    const publisher = connection.createPublisher({ confirm: true })
+    for (const task of ['poison', 'twice']) {
+      await publisher.send({ exchange: 'events', routingKey: 'jobs.now' }, { task })
+    }
+    const client = connection.createRPCClient({ confirm: true })
+    const answer = await client.send({ exchange: 'events', routingKey: 'jobs.rpc' }, { task: 'answer' })
+    assert.deepEqual(answer.body, { done: 'answer' })
+    const dead = await connection.basicGet({ queue: 'dead', noAck: true })
+    assert.deepEqual(dead?.body, { task: 'poison' })
+    assert.deepEqual(seen, [
+      ['poison', false],
+      ['twice', false],
+      ['twice', true],
+      ['answer', false],
+    ])
+    for (const part of [client, publisher, consumer, connection]) await part.close()
+  })
 
-  test('its consumer comes back after its connection was cut', { timeout: 10_000 }, async () => {
+  test('its consumer comes back after its connection was cut', async () => {
     const connection = new Connection({ url: broker.url(), retryLow: 10 })
     connection.on('error', () => undefined)
     const inbox = new Inbox<string>()
@@ -86,34 +82,29 @@ describe('rabbitmq-client', () => {
 })
 
 describe('@cloudamqp/amqp-client', () => {
-  test(
-    'its session subscribes, answers calls by direct reply-to, and gets',
-    { timeout: 10_000 },
-    async () => {
-      const session = await AMQPSession.connect(broker.url())
-      await session.rpcServer('double', (message) => String(Number(message.bodyString()) * 2))
-      const answer = await session.rpcCall('double', '21', { timeout: 5_000 })
-      assert.equal(answer.bodyString(), '42')
+  test('its session subscribes, answers calls by direct reply-to, and gets', async () => {
+    const session = await AMQPSession.connect(broker.url())
+    await session.rpcServer('double', (message) => String(Number(message.bodyString()) * 2))
+    const answer = await session.rpcCall('double', '21', { timeout: 60_000 })
+    assert.equal(answer.bodyString(), '42')
 
-      const exchange = await session.topicExchange('weather')
-      const queue = await session.queue('', { exclusive: true })
-      await queue.bind(exchange, 'eu.#')
-      const inbox = new Inbox<string>()
-      const subscription = await queue.subscribe({ noAck: false, prefetch: 2 }, async (message) => {
-        inbox.push(message.bodyString() ?? '')
-        await message.ack()
-      })
-      for (const key of ['eu.berlin', 'us.boston', 'eu.rome'])
-        await exchange.publish(key, { routingKey: key })
-      assert.deepEqual(await inbox.take(2), ['eu.berlin', 'eu.rome'])
-      await subscription.cancel()
-      await session.stop()
-    },
-  )
+    const exchange = await session.topicExchange('weather')
+    const queue = await session.queue('', { exclusive: true })
+    await queue.bind(exchange, 'eu.#')
+    const inbox = new Inbox<string>()
+    const subscription = await queue.subscribe({ noAck: false, prefetch: 2 }, async (message) => {
+      inbox.push(message.bodyString() ?? '')
+      await message.ack()
+    })
+    for (const key of ['eu.berlin', 'us.boston', 'eu.rome']) await exchange.publish(key, { routingKey: key })
+    assert.deepEqual(await inbox.take(2), ['eu.berlin', 'eu.rome'])
+    await subscription.cancel()
+    await session.stop()
+  })
 })
 
 describe('amqplib', () => {
-  test('its callback API', { timeout: 10_000 }, async () => {
+  test('its callback API', async () => {
     const inbox = new Inbox<string>()
     callbackApi.connect(broker.url(), {}, (_, connection) => {
       connection.createChannel((_, channel) => {
@@ -129,7 +120,7 @@ describe('amqplib', () => {
     assert.equal(await inbox.next(), 'by callback')
   })
 
-  test('its recovery sets up again what was cut', { timeout: 10_000 }, async () => {
+  test('its recovery sets up again what was cut', async () => {
     const inbox = new Inbox<string>()
     const models = new Inbox<ChannelModel>()
     const queue = 'recovered'
@@ -150,7 +141,7 @@ describe('amqplib', () => {
     await connection.close()
   })
 
-  test('a server that ends says 320', { timeout: 10_000 }, async () => {
+  test('a server that ends says 320', async () => {
     await using other = await startTestBroker()
     const connection = await connect(other.url())
     const closed = once(connection, 'close')

@@ -28,7 +28,7 @@ after(async () => {
 
 describe('TLS: small and large go through', () => {
   for (const { name, sender, receiver, skip } of ring) {
-    test(name, { skip, timeout: 10_000 }, async () => {
+    test(name, { skip }, async () => {
       await using from = await sender.connect(broker.url(), certFile)
       await using to = await receiver.connect(broker.url(), certFile)
       await to.declareQueue(name)
@@ -43,7 +43,7 @@ describe('TLS: small and large go through', () => {
 
 describe('TLS: a certificate that nobody vouches for is refused', () => {
   for (const { kind, skip } of everyone) {
-    test(kind.name, { skip, timeout: 10_000 }, async () => {
+    test(kind.name, { skip }, async () => {
       await assert.rejects(kind.connect(broker.url()), /self-signed certificate/)
     })
   }

@@ -42,7 +42,7 @@ interface Ports {
   readonly management: number
 }
 
-const startTimeoutMs = 60_000
+const startTimeoutMs = 100_000
 const stopTimeoutMs = 20_000
 
 export class RabbitMq {

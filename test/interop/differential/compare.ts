@@ -45,7 +45,7 @@ export class Comparison {
     if (first === undefined) return base
     const known = reasonOf(first)
     if (known !== undefined) return { ...base, known }
-    for (const patience of [3, 10]) {
+    for (const patience of [3, 10, 40]) {
       await delay(20)
       const again = await this.compare(sequence, patience)
       if (again === undefined) return { ...base, unsteady: first }

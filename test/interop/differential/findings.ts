@@ -23,12 +23,20 @@ export function readFindings(): readonly Finding[] {
   return lines.map((line) => JSON.parse(line) as Finding)
 }
 
-/** Runs each on a server. */
-export async function answer(findings: readonly Finding[], port: number): Promise<Observation[][]> {
+/** Runs each on a server. @param patience by which times are stretched */
+export async function answer(
+  findings: readonly Finding[],
+  port: number,
+  patience = 1,
+): Promise<Observation[][]> {
   const lane = new Lane(port)
   const answers: Observation[][] = []
   for (const [index, { steps }] of findings.entries()) {
-    const run = new Run(lane, { seed: 0, steps }, { prefix: `f${process.pid}x${index}` })
+    const run = new Run(
+      lane,
+      { seed: 0, steps },
+      { prefix: `f${process.pid}x${patience}x${index}`, patience },
+    )
     answers.push(await run.run())
   }
   await lane.close()

@@ -11,7 +11,7 @@ export const barrierChannel = 10
 /** Sequences after which a connection is opened anew: it keeps all that ever came. */
 const sequencesPerConnection = 25
 
-export const timeoutMs = 10_000
+export const timeoutMs = 30_000
 
 /** One connection and what the harness knows of it. */
 export class Link {

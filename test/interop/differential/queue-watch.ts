@@ -12,14 +12,17 @@ type Owner = ConnectionIndex | 'nobody'
 
 export class QueueWatch {
   readonly #lane: Lane
+  readonly #patience: number
   readonly #queues = new Map<string, Owner>()
   /** Queues that are not asked for any more: they were not there, or are somebody else's. */
   readonly #gone = new Set<string>()
   /** The flag of the last declaration. */
   #exclusive = false
 
-  constructor(lane: Lane) {
+  /** @param patience by which times are stretched */
+  constructor(lane: Lane, patience: number) {
     this.#lane = lane
+    this.#patience = patience
   }
 
   /** A declaration was sent. */
@@ -90,7 +93,7 @@ export class QueueWatch {
         await reopen(link)
         const code = answer.type === 'channel.close' ? answer.replyCode : 0
         // An exclusive queue goes a moment after its connection.
-        const again = code === 405 && (retries += 1) < 10
+        const again = code === 405 && (retries += 1) < 10 * this.#patience
         if (again) await delay(10)
         else answers[name] = String(code)
         if (code === 405 && !again) this.#gone.add(name)

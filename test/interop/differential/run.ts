@@ -60,8 +60,8 @@ export class Run {
     this.#lane = lane
     this.#sequence = sequence
     this.#names = new Names(options.prefix)
-    this.#watch = new QueueWatch(lane)
     this.#patience = options.patience ?? 1
+    this.#watch = new QueueWatch(lane, this.#patience)
     this.#timed = isTimed(sequence)
     this.#expires = hasExpiringQueues(sequence)
     this.#rounds = (hasDeadLetters(sequence) ? 4 : 2) * (this.#patience > 1 ? 3 : 1)

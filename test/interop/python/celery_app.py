@@ -45,18 +45,18 @@ def main(url):
     worker = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     try:
         outcome = {
-            "add": add.delay(2, 3).get(timeout=20),
-            "chain": chain(add.s(1, 2), add.s(4))().get(timeout=20),
-            "group": group(add.s(n, n) for n in range(5))().get(timeout=20),
-            "flaky": flaky.delay().get(timeout=20),
-            "later": add.apply_async((1, 1), countdown=0.3).get(timeout=20),
-            "broken": repr(broken.delay().get(timeout=20, propagate=False)),
-            "ping": list(app.control.ping(timeout=1)[0].values()),
+            "add": add.delay(2, 3).get(timeout=60),
+            "chain": chain(add.s(1, 2), add.s(4))().get(timeout=60),
+            "group": group(add.s(n, n) for n in range(5))().get(timeout=60),
+            "flaky": flaky.delay().get(timeout=60),
+            "later": add.apply_async((1, 1), countdown=0.3).get(timeout=60),
+            "broken": repr(broken.delay().get(timeout=60, propagate=False)),
+            "ping": list(app.control.ping(timeout=60, limit=1)[0].values()),
         }
         print(json.dumps(outcome))
     finally:
         worker.terminate()
-        worker.wait(timeout=20)
+        worker.wait(timeout=60)
 
 
 if __name__ == "__main__":

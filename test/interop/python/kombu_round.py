@@ -39,7 +39,7 @@ with Connection(url, heartbeat=4) as connection:
 
     with Consumer(connection, [videos], callbacks=[take], prefetch_count=10):
         while len(got) < 2:
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=60)
     expected = {"name": "video.mp4", "size": 1 << 40, "ratio": 1.5, "tags": ["a", None]}
     assert got[0][0] == "video.mp4" and got[0][1] == expected, got
     assert got[0][2]["origin"] == "kombu" and got[0][2]["hops"] == 1, got
@@ -56,7 +56,7 @@ with Connection(url, heartbeat=4) as connection:
     simple = SimpleQueue(connection, "simple")
     simple.put({"hello": "world"}, serializer="pickle")
     simple.consumer.accept = {"application/x-python-serialize"}
-    message = simple.get(block=True, timeout=5)
+    message = simple.get(block=True, timeout=60)
     assert message.payload == {"hello": "world"}
     message.reject()
     simple.close()
