@@ -49,12 +49,7 @@ async function createDriver(url: string | URL, options: ConnectOptions): Promise
   const text = url instanceof URL ? url.href : url
   const scheme =
     typeof text === 'string' ? /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase() : undefined
-  if (scheme === undefined) {
-    throw new ValidationError(
-      'INVALID_URL',
-      `connect takes a URL such as 'memory:' or 'file:./data', not ${describe(url)}`,
-    )
-  }
+  if (scheme === undefined) throw noUrl(url)
   const settings = options.namespace === undefined ? {} : { namespace: options.namespace }
   switch (scheme) {
     case 'memory': {
@@ -78,11 +73,20 @@ async function createDriver(url: string | URL, options: ConnectOptions): Promise
       return redisDriver(text, settings)
     }
     default:
+      // A host and a port: localhost:6379.
+      if (/^[^:]+:\d+$/.test(text)) throw noUrl(url)
       throw new ValidationError(
         'UNKNOWN_SCHEME',
         `Millrace has no engine for '${scheme}:'; this version has 'memory:', 'file:./data', 'amqp://host' and 'redis://host'`,
       )
   }
+}
+
+function noUrl(given: unknown): ValidationError {
+  return new ValidationError(
+    'INVALID_URL',
+    `connect takes a URL such as 'memory:', 'file:./data', 'amqp://host' or 'redis://host', not ${describe(given)}`,
+  )
 }
 
 export { Client } from './client/client.ts'

@@ -55,6 +55,13 @@ describe('what can go wrong on redis', { skip }, () => {
     assert.match((await sh('queues --debug')).errors, /\n {4}at /)
   })
 
+  test('a server without TLS is asked for TLS in vain, and that is said', async () => {
+    const url = server.url().replace('redis:', 'rediss:')
+    const { code, errors } = await shellOn(`${url}?connection_timeout=500`)('queues')
+    assert.equal(code, 1)
+    assert.match(errors, /^millrace: No Redis answers at .*does it speak TLS\? \(UNREACHABLE\)\n$/)
+  })
+
   test('wrong credentials are code 1, and are not shown', async () => {
     await using guarded = await RedisServer.start({ users: true, sync: 'everysec' })
     await guarded.command('ACL', 'SETUSER', 'app', 'on', '>right', '~*', '&*', '+@all')
@@ -85,6 +92,9 @@ describe('what can go wrong on redis', { skip }, () => {
     ['redis://localhost#1', /a # is written %23/],
     ['redis://app:s3cret@localhost?cluster=perhaps', /'cluster' is no or yes/],
     ['redis://localhost?prefix={a}', /no braces/],
+    ['redis://localhost?prefix=', /not empty/],
+    ['localhost:6379', /'redis:\/\/host', not 'localhost:6379' \(INVALID_URL\)/],
+    ['127.0.0.1:6379', /'redis:\/\/host', not '127\.0\.0\.1:6379'/],
     ['reddis://localhost', /no engine for 'reddis:'.*'redis:\/\/host'/],
   ]
   for (const [url, says] of wrong) {

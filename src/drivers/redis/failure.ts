@@ -100,7 +100,8 @@ export function dialFailure(error: unknown, where: string): MillraceError {
   }
   const distrust = untrusted(error, where)
   if (distrust !== undefined) return distrust
-  return new MillraceError('UNREACHABLE', `No Redis answers at ${where} (${said}); is it running?`, {
+  const doubt = where.startsWith('rediss') ? 'is it running, and does it speak TLS?' : 'is it running?'
+  return new MillraceError('UNREACHABLE', `No Redis answers at ${where} (${said}); ${doubt}`, {
     cause: error,
   })
 }

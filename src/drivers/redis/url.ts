@@ -140,6 +140,8 @@ function databaseOf(pathname: string, invalid: Invalid): number {
 /** Braces mark the part of a key that decides on its place in a cluster. */
 function prefixOf(prefix: string, namespace: string | undefined): string {
   const whole = namespace === undefined ? prefix : `${prefix}:${namespace}`
-  if (prefix !== '' && !/[{}]/.test(whole)) return whole
+  if (prefix === '')
+    throw new ValidationError('INVALID_NAME', "The prefix of a Redis URL is not empty: 'mq' is usual")
+  if (!/[{}]/.test(whole)) return whole
   throw new ValidationError('INVALID_NAME', `A prefix or namespace in Redis has no braces, unlike '${whole}'`)
 }
