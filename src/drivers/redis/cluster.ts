@@ -148,7 +148,9 @@ export class Cluster implements Connection {
   /** Asks the nodes, one after the other, who serves which slots. @throws MillraceError where none of them tells */
   async #look(): Promise<void> {
     const failures: MillraceError[] = []
-    for (const address of this.#seeds) {
+    // Those that we are connected to answer at once.
+    const isNew = (address: Address): number => (this.#servers.has(nameOf(address)) ? 0 : 1)
+    for (const address of this.#seeds.toSorted((a, b) => isNew(a) - isNew(b))) {
       try {
         const server = await this.#server(address)
         this.#learn((await server.send(['CLUSTER', 'SLOTS'])) as readonly Reply[], address)

@@ -150,7 +150,7 @@ export class Server {
   /** What the server said is one thing, a connection that went another. */
   readonly #refused = (error: unknown): never => {
     if (error instanceof this.#library.ErrorReply) throw new ServerError(error.message, { cause: error })
-    throw error
+    throw this.#cause ?? error
   }
 
   #end(): void {
@@ -177,14 +177,18 @@ export class Server {
   #beat(): void {
     const { heartbeatMs } = this.#options
     this.#heart = setTimeout(() => {
-      const late = setTimeout(() => {
-        this.#lost(new Error(`it did not answer for ${heartbeatMs} ms`))
-      }, heartbeatMs)
+      let isAnswered = false
+      const judge = (): void => {
+        if (!isAnswered) this.#lost(new Error(`it did not answer for ${heartbeatMs} ms`))
+      }
+      // Where it is this process that was busy, the answer is read before the judgement.
+      const late = setTimeout(() => setImmediate(judge), heartbeatMs)
       this.send(['PING'])
         .catch((error: unknown) => {
           if (isRefused(error)) this.#lost(error)
         })
         .finally(() => {
+          isAnswered = true
           clearTimeout(late)
           if (!this.#isClosed) this.#beat()
         })
