@@ -14,7 +14,7 @@ type Script = (client: RawClient) => Promise<unknown>
  * RabbitMQ hangs up three seconds after a login that failed, so that guessing is slow. A machine that stands still takes
  * longer: what differs then is asked again, with more time.
  */
-const settlings = [4_000, 12_000, 30_000]
+const settlings = [4_000, 8_000, 16_000]
 
 async function start(client: RawClient): Promise<void> {
   client.writer.protocolHeader()
