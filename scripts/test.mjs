@@ -15,12 +15,8 @@ if (files.length === 0) {
 }
 // A test that hangs is named and ended by what is imported; this bound is for a file whose thread never comes to rest.
 const fileTimeoutMs = 900_000
-const child = spawn(
-  process.execPath,
-  [
-    ...['--import', 'tsx', '--import', './scripts/name-hanging.mjs'],
-    ...['--test', `--test-timeout=${fileTimeoutMs}`, '--test-concurrency=2', ...files],
-  ],
-  { stdio: 'inherit' },
-)
+const flags = ['--import', 'tsx', '--import', './scripts/name-hanging.mjs', '--test', '--test-concurrency=2']
+const child = spawn(process.execPath, [...flags, `--test-timeout=${fileTimeoutMs}`, ...files], {
+  stdio: 'inherit',
+})
 child.on('exit', (code, signal) => process.exit(signal === null ? code : 1))
