@@ -13,38 +13,42 @@ import { findRedis, RedisServer } from '../servers/redis.ts'
 const { skip } = await findRedis()
 const leaseMs = 1_000
 
-describe('a worker that was frozen beyond its lease settles nothing any more', { skip, concurrency: true }, () => {
-  for (const outcome of ['ack', 'retry', 'release', 'dead', 'extend']) {
-    test(`${outcome}: refused, the signals abort, and the messages are handled elsewhere, once`, async () => {
-      await using server = await RedisServer.start({ sync: 'always' })
-      const url = `${server.url()}?lease=${leaseMs}`
-      await using mq = await connect(url)
-      const work = mq.queue<number>('work')
-      await work.sendMany([1, 2])
-      const frozen = new FrozenWorker(url, outcome)
-      try {
-        await frozen.heard('held')
-        await frozen.freeze()
-        const handled: number[] = []
-        const worker = work.work((job) => void handled.push(job.attempt))
-        while (handled.length < 2) await sleep(10)
-        frozen.thaw()
-        await frozen.heard(`${outcome} false`)
-        await frozen.heard('lost')
-        await sleep(2 * leaseMs)
-        await worker.close()
-        assert.deepEqual(handled, [2, 2])
-        const { ready, unacked, delayed, acked, retried, dead } = await work.stats()
-        assert.deepEqual(
-          { ready, unacked, delayed, acked, retried, dead },
-          { ready: 0, unacked: 0, delayed: 0, acked: 2, retried: 0, dead: 0 },
-        )
-      } finally {
-        await frozen.close()
-      }
-    })
-  }
-})
+describe(
+  'a worker that was frozen beyond its lease settles nothing any more',
+  { skip, concurrency: true },
+  () => {
+    for (const outcome of ['ack', 'retry', 'release', 'dead', 'extend']) {
+      test(`${outcome}: refused, the signals abort, and the messages are handled elsewhere, once`, async () => {
+        await using server = await RedisServer.start({ sync: 'always' })
+        const url = `${server.url()}?lease=${leaseMs}`
+        await using mq = await connect(url)
+        const work = mq.queue<number>('work')
+        await work.sendMany([1, 2])
+        const frozen = new FrozenWorker(url, outcome)
+        try {
+          await frozen.heard('held')
+          await frozen.freeze()
+          const handled: number[] = []
+          const worker = work.work((job) => void handled.push(job.attempt))
+          while (handled.length < 2) await sleep(10)
+          frozen.thaw()
+          await frozen.heard(`${outcome} false`)
+          await frozen.heard('lost')
+          await sleep(2 * leaseMs)
+          await worker.close()
+          assert.deepEqual(handled, [2, 2])
+          const { ready, unacked, delayed, acked, retried, dead } = await work.stats()
+          assert.deepEqual(
+            { ready, unacked, delayed, acked, retried, dead },
+            { ready: 0, unacked: 0, delayed: 0, acked: 2, retried: 0, dead: 0 },
+          )
+        } finally {
+          await frozen.close()
+        }
+      })
+    }
+  },
+)
 
 class FrozenWorker {
   readonly #child: ChildProcess

@@ -1,0 +1,129 @@
+/** Messages that go from one queue to another: what they keep, and what becomes of them where there is no room. */
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Delivery, Driver, Outgoing, QueueSpec } from '../../../src/client/driver.ts'
+import { redisDriver } from '../../../src/drivers/redis/redis.ts'
+import { brokenKeys } from '../../faults/redis-keys.ts'
+import { findRedis, RedisServer } from '../../servers/redis.ts'
+
+const { skip } = await findRedis()
+const server = skip === false ? await RedisServer.start() : undefined
+after(() => server?.close())
+
+let worlds = 0
+
+async function withQueues(
+  queues: readonly QueueSpec[],
+  run: (driver: Driver) => Promise<void>,
+): Promise<void> {
+  const prefix = `moves-${(worlds += 1)}`
+  const driver = redisDriver(`${server?.url()}?prefix=${prefix}`)
+  await driver.open()
+  try {
+    await driver.declare({ queues })
+    await run(driver)
+    assert.deepEqual(await brokenKeys(server as RedisServer, prefix), [])
+  } finally {
+    await driver.close()
+  }
+}
+
+async function send(
+  driver: Driver,
+  queue: string,
+  count: number,
+  extra: Partial<Outgoing> = {},
+): Promise<void> {
+  const one = { exchange: '', routingKey: queue, properties: {}, body: 'body', ...extra }
+  const results = await driver.publish(Array.from({ length: count }, () => one))
+  assert.ok(results.every(({ type }) => type === 'stored'))
+}
+
+async function take(driver: Driver, queue: string): Promise<Delivery> {
+  return new Promise((taken, failed) => {
+    driver.consume(queue, { prefetch: 1 }, taken).catch(failed)
+  })
+}
+
+describe('messages on their way to another queue', { skip }, () => {
+  test('a moved message keeps what is left of its time to live', async () => {
+    await withQueues([{ name: 'a' }, { name: 'b' }], async (driver) => {
+      await send(driver, 'a', 1, { ttlMs: 300 })
+      await send(driver, 'a', 1, { ttlMs: 60_000 })
+      assert.equal(await driver.move('a', 'b'), 2)
+      await sleep(350)
+      await take(driver, 'b')
+      const { expired, unacked, ready } = await driver.stats('b')
+      assert.deepEqual({ expired, unacked, ready }, { expired: 1, unacked: 1, ready: 0 })
+    })
+  })
+
+  test("a queue's own time to live counts from when a message came into it", async () => {
+    const queues = [{ name: 'a' }, { name: 'b', messageTtlMs: 500 }]
+    await withQueues(queues, async (driver) => {
+      await send(driver, 'a', 1)
+      await sleep(600)
+      assert.equal(await driver.move('a', 'b'), 1)
+      const { message } = await take(driver, 'b')
+      assert.equal(String(message.body), 'body')
+    })
+  })
+
+  test('a dead letter has no time to live of its own', async () => {
+    const deadLetter = { exchange: '', routingKey: 'dead' }
+    await withQueues([{ name: 'a', deadLetter }, { name: 'dead' }], async (driver) => {
+      await send(driver, 'a', 1, { ttlMs: 200 })
+      const delivery = await take(driver, 'a')
+      await delivery.settle({ type: 'dead', reason: 'no' })
+      await sleep(250)
+      await take(driver, 'dead')
+      assert.equal((await driver.stats('dead')).unacked, 1)
+    })
+  })
+
+  test('a move ends where its target is full, and tells what was moved', async () => {
+    for (const overflow of ['reject-publish', 'reject-publish-dlx'] as const) {
+      const deadLetter = { exchange: '', routingKey: 'dead' }
+      const queues = [{ name: 'a' }, { name: 'dead' }, { name: 'b', maxLength: 3, overflow, deadLetter }]
+      await withQueues(queues, async (driver) => {
+        await send(driver, 'a', 10)
+        assert.equal(await driver.move('a', 'b'), 3)
+        assert.equal((await driver.stats('a')).ready, 7)
+        assert.equal((await driver.stats('b')).ready, 3)
+        assert.equal((await driver.stats('dead')).ready, 0)
+      })
+    }
+  })
+
+  test('a dead letter that its queue has no room for goes on to the dead of that queue, once', async () => {
+    const queues: QueueSpec[] = [
+      { name: 'a', deadLetter: { exchange: '', routingKey: 'full' } },
+      {
+        name: 'full',
+        maxLength: 0,
+        overflow: 'reject-publish-dlx',
+        deadLetter: { exchange: '', routingKey: 'last' },
+      },
+      { name: 'last' },
+    ]
+    await withQueues(queues, async (driver) => {
+      await send(driver, 'a', 1)
+      await (await take(driver, 'a')).settle({ type: 'dead', reason: 'no' })
+      await driver.stats('full')
+      assert.equal((await driver.stats('last')).ready, 1)
+    })
+  })
+
+  test('messages are moved in their order, and at most so many', async () => {
+    await withQueues([{ name: 'a' }, { name: 'b' }], async (driver) => {
+      for (let index = 0; index < 12; index += 1) await send(driver, 'a', 1, { body: String(index) })
+      assert.equal(await driver.move('a', 'b', { limit: 11 }), 11)
+      const { messages } = await driver.browse('b', {})
+      assert.deepEqual(
+        messages.map(({ message }) => Number(String(message.body))),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+      )
+    })
+  })
+})
