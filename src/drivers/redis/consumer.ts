@@ -356,7 +356,8 @@ export class Consumer implements port.Consumer {
     const { queue, options, leaseMs, driver } = this.#setup
     const sentAtMs = performance.now()
     const exclusive = options.exclusive === true ? '1' : '0'
-    const reply = await this.#call('join', [this.#name, String(leaseMs), exclusive, driver])
+    const rank = String(options.priority ?? 0)
+    const reply = await this.#call('join', [this.#name, String(leaseMs), exclusive, driver, rank])
     this.#expiresMs = joinQueue(queue, reply)
     this.#lease.holds(sentAtMs, leaseMs * surePart)
   }

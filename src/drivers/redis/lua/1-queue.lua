@@ -138,15 +138,52 @@ local function count_bytes(queue, ids, sign)
   count(queue, 'readyBytes', sign * bytes)
 end
 
--- Tells waiting consumers that there is something to take; each is told once, and has to come and take.
+-- Whether its consumers have ranks: those that have room (`wanting`) go before others of a lower rank.
+local function is_ranked(queue)
+  return call('EXISTS', queue.base .. ':ranks') == 1
+end
+
+-- Takes one off those that wait to be told, of the highest rank.
+local function next_waiting(queue, ranked)
+  for _, consumer in ipairs(ranked and call('ZREVRANGE', queue.base .. ':wanting', 0, -1) or {}) do
+    if call('SREM', queue.base .. ':waiting', consumer) == 1 then return consumer end
+  end
+  return call('SPOP', queue.base .. ':waiting')
+end
+
+local function tell_to_come(queue, consumer)
+  local prefix = string.match(queue.base, '^(.-):{')
+  return call('PUBLISH', prefix .. ':wake:' .. string.match(consumer, '^[^.]+'), consumer) > 0
+end
+
+local in_cluster
+
+-- Who listens at another node of a cluster hears, but is not counted.
+local function hears_elsewhere()
+  if in_cluster == nil then
+    local info = redis.pcall('INFO', 'cluster')
+    in_cluster = type(info) == 'string' and string.find(info, 'cluster_enabled:1', 1, true) ~= nil
+  end
+  return in_cluster
+end
+
+-- Tells waiting consumers that there is something to take; each is told once, and has to come and take. Where nobody can know
+-- whether they hear, two more are told.
 local function wake(queue, consumers)
   if queue.paused then return end
-  local prefix = string.match(queue.base, '^(.-):{')
+  local spare = 2
+  local ranked = is_ranked(queue)
   while consumers > 0 do
-    local consumer = call('SPOP', queue.base .. ':waiting')
+    local consumer = next_waiting(queue, ranked)
     if not consumer then return end
-    local driver = string.match(consumer, '^[^.]+')
-    if call('PUBLISH', prefix .. ':wake:' .. driver, consumer) > 0 then consumers = consumers - 1 end
+    if tell_to_come(queue, consumer) then
+      consumers = consumers - 1
+    elseif hears_elsewhere() then
+      if spare > 0 then spare = spare - 1 else consumers = consumers - 1 end
+    else
+      -- Its process is gone, and nobody need wait until its lease is over.
+      call('ZREM', queue.base .. ':wanting', consumer)
+    end
   end
 end
 
@@ -181,7 +218,7 @@ end
 local function listen(queue)
   local base = queue.base
   queue.quiet = queue.priorities == 0 and call('EXISTS', base .. ':attempts', base .. ':owned', base .. ':delayed',
-    base .. ':waiting', base .. ':out', base .. ':returned:0') == 0
+    base .. ':waiting', base .. ':out', base .. ':returned:0', base .. ':ranks') == 0
 end
 
 -- Takes up to `limit` entries off a lane, the oldest first.

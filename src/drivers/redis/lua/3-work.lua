@@ -20,6 +20,8 @@ local function dismiss(queue, consumer, is_attempt)
   call('ZREM', live_key(queue), consumer)
   call('SREM', queue.base .. ':resting', consumer)
   call('SREM', queue.base .. ':waiting', consumer)
+  call('ZREM', queue.base .. ':wanting', consumer)
+  call('HDEL', queue.base .. ':ranks', consumer)
   for _, role in ipairs({ 'exclusive', 'active' }) do
     if call('HGET', queue.base, role) == consumer then call('HDEL', queue.base, role) end
   end
@@ -43,10 +45,13 @@ local function is_active(queue, consumer)
   return true
 end
 
+-- Expired messages and those that wait for their key are passed over, but not more than so many in one call.
+local most_passed = 1000
+
 -- Adds entry, attempts used up, and record of each message handed out.
 local function hand_out(queue, lane, credit, now, into)
   local given = 0
-  while given < credit do
+  while given < credit and into.passed < most_passed do
     local entries = take_off(queue, lane, credit - given)
     if #entries == 0 then break end
     local ids = {}
@@ -71,6 +76,8 @@ local function hand_out(queue, lane, credit, now, into)
           into.entries[#into.entries + 1] = entries[index]
           into.ids[#into.ids + 1] = ids[index]
           into.records[#into.records + 1] = record
+        else
+          into.passed = into.passed + 1
         end
       end
     end
@@ -79,7 +86,7 @@ local function hand_out(queue, lane, credit, now, into)
 end
 
 local function claim(queue, consumer, credit, now)
-  local taken = { entries = {}, ids = {}, records = {} }
+  local taken = { entries = {}, ids = {}, records = {}, passed = 0 }
   if not queue.paused and credit > 0 and is_active(queue, consumer) then
     local left = credit
     for _, lane in ipairs(lanes_of(queue)) do
@@ -103,6 +110,20 @@ local function tell(queue, taken, reply)
     reply[#reply + 1] = attempts and tonumber(attempts[index] or 0) or 0
     reply[#reply + 1] = taken.records[index]
   end
+end
+
+-- Whether one of a higher rank has room, and goes first. It is told to come, if it was not yet.
+local function is_outranked(queue, consumer, rank)
+  local above = call('ZREVRANGEBYSCORE', queue.base .. ':wanting', '+inf', '(' .. whole(rank))
+  if #above > 0 and not queue.paused and ready_count(queue) > 0 then
+    for _, other in ipairs(above) do
+      if call('SREM', queue.base .. ':waiting', other) == 1 then
+        tell_to_come(queue, other)
+        break
+      end
+    end
+  end
+  return #above > 0
 end
 
 -- In how many ms something may be due for a consumer that found too little; -1: nothing that is known.
@@ -246,11 +267,18 @@ function commands.work(keys, args)
   end
   -- Who gives something back lets others have it who wait.
   local yields = #others > 0 and call('EXISTS', queue.base .. ':waiting') == 1 and ready_count(queue) > 0
+  local rank = not queue.quiet and not queue.single and is_ranked(queue)
+    and tonumber(call('HGET', queue.base .. ':ranks', consumer) or 0)
+  if rank and is_outranked(queue, consumer, rank) then yields = true end
   local taken = claim(queue, consumer, yields and 0 or credit, now)
   if yields then wake(queue, #others) end
+  if rank then
+    if #taken.entries < credit then call('ZADD', queue.base .. ':wanting', rank, consumer)
+    else call('ZREM', queue.base .. ':wanting', consumer) end
+  end
   if #taken.entries < credit then
     call('SADD', queue.base .. ':waiting', consumer)
-    reply[4] = due_in(queue, consumer, now)
+    reply[4] = taken.passed >= most_passed and 0 or due_in(queue, consumer, now)
   else
     -- What is left is for those who wait.
     if not queue.quiet and call('EXISTS', queue.base .. ':waiting') == 1 and ready_count(queue) > 0 then wake(queue, 1) end
@@ -264,7 +292,7 @@ function commands.work(keys, args)
   return reply
 end
 
--- consumer, leaseMs, exclusive ('1'), driver. 'ok' and for how long an unused queue stays (0: for ever), or 'refused', 'locked'.
+-- consumer, leaseMs, exclusive ('1'), driver, rank (absent: 0). 'ok' and for how long an unused queue stays (0: for ever), or 'refused', 'locked'.
 function commands.join(keys, args)
   local queue = open_queue(keys[1])
   if not queue then return { 'missing' } end
@@ -279,6 +307,8 @@ function commands.join(keys, args)
     call('HSET', queue.base, 'exclusive', args[1])
   end
   call('ZADD', live_key(queue), whole(now + tonumber(args[2])), args[1])
+  local rank = tonumber(args[5] or 0)
+  if rank ~= 0 then call('HSET', queue.base .. ':ranks', args[1], whole(rank)) end
   return { 'ok', queue.expires, queue.auto_delete and 1 or 0 }
 end
 
@@ -288,6 +318,7 @@ function commands.rest(keys, args)
   if not queue or not call('ZSCORE', live_key(queue), args[1]) then return 'lost' end
   call('SADD', queue.base .. ':resting', args[1])
   call('SREM', queue.base .. ':waiting', args[1])
+  call('ZREM', queue.base .. ':wanting', args[1])
   for _, role in ipairs({ 'exclusive', 'active' }) do
     if call('HGET', queue.base, role) == args[1] then call('HDEL', queue.base, role) end
   end

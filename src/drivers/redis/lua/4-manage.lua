@@ -13,7 +13,7 @@ local function delete_queue(queue)
   local keys = {
     base, base .. ':messages', base .. ':delayed', base .. ':attempts', base .. ':consumers', base .. ':resting',
     base .. ':waiting', base .. ':owned', base .. ':out', base .. ':transfers', base .. ':lanes',
-    base .. ':aside',
+    base .. ':aside', base .. ':ranks', base .. ':wanting',
   }
   for lane = 0, queue.priorities do
     keys[#keys + 1] = base .. ':ready:' .. lane
