@@ -24,7 +24,8 @@ export async function stopMillrace(): Promise<void> {
   await server?.close()
 }
 
-const heartbeatSeconds = 1
+/** Short, for one rule waits until it is missed, and so long that a machine which stands still for a while misses none. */
+const heartbeatSeconds = 3
 
 class MillraceHarness implements Harness {
   readonly #server: MillraceServer

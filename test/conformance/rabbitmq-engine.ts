@@ -32,7 +32,8 @@ export async function stopRabbitMq(): Promise<void> {
   await server?.close()
 }
 
-const heartbeatSeconds = 1
+/** Short, for one rule waits until it is missed, and so long that a machine which stands still for a while misses none. */
+const heartbeatSeconds = 3
 const foreignProgram = join(import.meta.dirname, 'foreign.py')
 const pikaIsHere = (await needPython('pika')) === false
 
