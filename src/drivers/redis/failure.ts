@@ -69,10 +69,22 @@ export function asMillraceError(error: unknown, doing: string): MillraceError {
 /** What became of a connection. */
 export function connectionFailure(cause: Error): MillraceError {
   if (cause instanceof MillraceError) return cause
-  const remedy = remedyOf(cause)
-  return remedy === 'refused' || remedy === 'failed'
-    ? asMillraceError(cause, 'make ready what the server needs')
-    : new MillraceError('CONNECTION_LOST', `The connection to Redis was lost (${cause.message})`, { cause })
+  switch (remedyOf(cause)) {
+    case 'refused':
+    case 'failed':
+      return asMillraceError(cause, 'make ready what the server needs')
+    case 'again':
+      return new MillraceError(
+        'UNREACHABLE',
+        `Redis is not ready yet (${cause.message}); try again in a while`,
+        { cause },
+      )
+    case 'full':
+    case 'lost':
+      return new MillraceError('CONNECTION_LOST', `The connection to Redis was lost (${cause.message})`, {
+        cause,
+      })
+  }
 }
 
 /** Of several the one that somebody can do something about, before those who did not answer. */
