@@ -3,18 +3,18 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { RedisServer } from './redis.ts'
 import type { RedisOptions } from './redis.ts'
 
-const sentinels = 3
+const sentinelCount = 3
 const name = 'mymaster'
 const patienceMs = 30_000
 
 export class RedisSentinels {
   /** The first began as the primary. */
   readonly servers: readonly RedisServer[]
-  readonly #sentinels: readonly RedisServer[]
+  readonly sentinels: readonly RedisServer[]
 
   private constructor(servers: readonly RedisServer[], watching: readonly RedisServer[]) {
     this.servers = servers
-    this.#sentinels = watching
+    this.sentinels = watching
   }
 
   static async start({
@@ -32,7 +32,7 @@ export class RedisSentinels {
         servers.push(replica)
         await follow(replica, primary)
       }
-      for (let index = 0; index < sentinels; index += 1) watching.push(await startSentinel(primary.port))
+      for (let index = 0; index < sentinelCount; index += 1) watching.push(await startSentinel(primary.port))
       await group.#whenWatching(replicas)
     } catch (error) {
       await group.close()
@@ -43,19 +43,19 @@ export class RedisSentinels {
 
   /** By the sentinels. */
   url(): string {
-    const hosts = this.#sentinels.map(({ port }) => `127.0.0.1:${port}`)
+    const hosts = this.sentinels.map(({ port }) => `127.0.0.1:${port}`)
     return `redis+sentinel://${hosts.join(',')}/${name}`
   }
 
   /** The primary, as the sentinels say by now. */
   async primary(): Promise<RedisServer> {
-    const reply = await this.#sentinels[0]?.command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name)
+    const reply = await this.sentinels[0]?.command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name)
     const port = Number((reply as string[])[1])
     return this.servers.find((server) => server.port === port) as RedisServer
   }
 
   async close(): Promise<void> {
-    for (const server of [...this.#sentinels, ...this.servers]) await server.close()
+    for (const server of [...this.sentinels, ...this.servers]) await server.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -64,12 +64,12 @@ export class RedisSentinels {
 
   /** Resolves when all know of each other, and of the replicas. */
   async #whenWatching(replicas: number): Promise<void> {
-    for (const sentinel of this.#sentinels) {
+    for (const sentinel of this.sentinels) {
       await until('sentinels that know each other', async () => {
         const figures = (await sentinel.command('SENTINEL', 'MASTER', name)) as Record<string, string>
         return (
           figures['num-slaves'] === String(replicas) &&
-          figures['num-other-sentinels'] === String(sentinels - 1)
+          figures['num-other-sentinels'] === String(sentinelCount - 1)
         )
       })
     }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { follow, RedisSentinels } from '../../servers/redis-sentinel.ts'
 import { findRedis, RedisServer } from '../../servers/redis.ts'
-import { Clients, codeOf, keepSending, keepWorking, listen, until } from './world.ts'
+import { Clients, codeOf, documentedRights, keepSending, keepWorking, listen, until } from './world.ts'
 
 const { skip } = await findRedis()
 
@@ -34,6 +34,16 @@ test(
     assert.ok(heard.down >= 2)
     assert.equal(heard.lost, 0)
     assert.equal(await codeOf(clients.connect(group.url().replace('mymaster', 'nobody'))), 'NOT_FOUND')
+    // Sentinels and servers have users of their own.
+    for (const sentinel of group.sentinels) {
+      await sentinel.command('ACL', 'SETUSER', 'watcher', 'on', '>seen', '+@all')
+    }
+    await (await group.primary()).command(...documentedRights())
+    const url = group.url().replace('//', '//app:secret@')
+    const watcher = 'sentinel_username=watcher&sentinel_password'
+    assert.equal(await codeOf(clients.connect(`${url}/0?${watcher}=seen`)), 'none')
+    assert.equal(await codeOf(clients.connect(`${url}/0?${watcher}=wrong`)), 'ACCESS_REFUSED')
+    assert.equal(await codeOf(clients.connect(url.replace('secret', 'wrong'))), 'ACCESS_REFUSED')
     await assert.rejects(clients.connect('redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster'), {
       code: 'UNREACHABLE',
       message: /sentinel/,
