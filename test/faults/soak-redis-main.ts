@@ -1,187 +1,140 @@
 /**
- * `npm run soak:redis -- [minutes] [entry]`: a worker at half of what it can do, for an hour by default, on a Redis with an
- * append-only file, with all that leaves something behind: delays, retries, dead letters, keys, de-duplication, subscribers
- * that come and go, requests. The memory of Redis and of the worker, its keys, sockets and timers are told each half minute;
- * the run fails where one of them has grown from the second quarter to the last.
+ * `npm run soak:redis -- [minutes]`: half of the load that this machine bears, of all kinds of messages, on a Redis of its own
+ * (default 10 minutes). Tells every half minute what memory Redis and this process have, and ends with 1 where it grows: where
+ * the median of the last third is above that of the second by more than a twentieth and a little.
  */
-import { fork } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { resolve } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createClient } from 'redis'
-import type { Client } from '../../src/index.ts'
+import { runInNewContext } from 'node:vm'
+import { connect } from '../../src/index.ts'
 import { RedisServer } from '../servers/redis.ts'
+import { brokenKeys } from './redis-keys.ts'
 
-const minutes = Number(process.argv[2] ?? 60)
-const entry = resolve(
-  process.env['SOAK_ENTRY'] ?? process.argv[3] ?? resolve(import.meta.dirname, '../../dist/index.js'),
-)
-const sampleMs = 30_000
-
-/** A figure may be larger at the end by this part and this much: collectors of garbage take their time. */
-const tolerance = { part: 0.25, least: { redisMb: 4, rssMb: 40, heapMb: 15, keys: 200, resources: 20 } }
-
-type Figures = Record<keyof typeof tolerance.least, number>
-
-interface Message {
-  readonly n: number
-  readonly text: string
+interface Sample {
+  readonly redisMb: number
+  readonly keys: number
+  readonly heapMb: number
+  readonly rssMb: number
 }
 
-const text = 'x'.repeat(200)
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+const minutes = Number(process.argv[2] ?? 10)
+const everyMs = minutes < 5 ? minutes * 6_000 : 30_000
+const calibrationMs = 5_000
+const lanes = 50
 
-async function work(url: string): Promise<void> {
-  const mq = await open(url)
-  const quick = { type: 'fixed', delay: 200 } as const
-  const work = mq.queue<Message>('work', { attempts: 3, backoff: quick }).work(
-    ({ data, attempt }) => {
-      if (data.n % 50 === 0 && attempt < 2) throw new Error('once more')
-      if (data.n % 500 === 1) throw new Error('never')
+const server = await RedisServer.start({ sync: 'everysec' })
+const mq = await connect(server.url())
+const work = mq.queue<number>('work', { attempts: 3, backoff: () => 20 })
+const ranked = mq.queue<number>('ranked', { priorities: 3, ttl: '1h' })
+const spare = mq.queue<number>('spare')
+const events = mq.exchange<number>('events', 'topic')
+const audit = mq.queue<number>('audit')
+await audit.bind(events, 'a.#')
+await spare.declare()
+let handled = 0
+let sent = 0
+/** Messages a second; unbounded until the machine's load is known. */
+let rate = Infinity
+let isOver = false
+
+const workers = [
+  // One in 200 fails each time, and is dead in the end.
+  work.work(
+    (job) => {
+      handled += 1
+      if (job.data % 200 === 0) throw new Error('by lot')
     },
-    { concurrency: 100 },
-  )
-  mq.reply('ask', (request: { readonly data: number }) => request.data * 2)
-  await work.ready
-  process.on('message', () => process.send!(figuresOfProcess()))
-  process.once('SIGTERM', () => void mq.close({ timeout: 5_000 }).then(() => process.exit(0)))
-  process.send!('ready')
-}
+    { concurrency: 50 },
+  ),
+  ...[ranked, audit, spare].map((queue) => queue.work(() => void (handled += 1), { concurrency: 50 })),
+]
+const producing = Array.from({ length: lanes }, (_, lane) => produce(lane))
 
-async function open(url: string): Promise<Client> {
-  const { connect } = (await import(entry)) as typeof import('../../src/index.ts')
-  return connect(url)
+await sleep(calibrationMs)
+rate = handled / (calibrationMs / 1_000) / 2
+console.log(
+  `${(2 * rate).toFixed(0)} messages a second at most; ${rate.toFixed(0)} from here on, for ${minutes} minutes`,
+)
+const samples: Sample[] = []
+for (const endMs = performance.now() + minutes * 60_000; performance.now() < endMs;) {
+  await sleep(everyMs)
+  await clearTheDead()
+  samples.push(await sample())
 }
+isOver = true
+await Promise.all(producing)
+await Promise.all(workers.map((worker) => worker.close()))
+await mq.close()
+const wrong = [...grown(samples), ...(await brokenKeys(server))]
+await server.close()
+for (const line of wrong) console.log(line)
+console.log(wrong.length === 0 ? `steady: ${sent} sent, ${handled} handled` : 'not steady')
+process.exitCode = wrong.length === 0 ? 0 : 1
 
-function figuresOfProcess(): Pick<Figures, 'rssMb' | 'heapMb' | 'resources'> {
-  globalThis.gc?.()
-  const { rss, heapUsed } = process.memoryUsage()
-  return { rssMb: mb(rss), heapMb: mb(heapUsed), resources: process.getActiveResourcesInfo().length }
-}
-
-async function soak(): Promise<boolean> {
-  await using server = await RedisServer.start({ sync: 'everysec' })
-  const worker = fork(import.meta.filename, ['worker', server.url()], {
-    execArgv: [...process.execArgv, '--expose-gc'],
-    env: { ...process.env, SOAK_ENTRY: entry },
-  })
-  await once(worker, 'message')
-  const mq = await open(server.url())
-  const operator = await createClient({ url: server.url() }).connect()
-  const look = async (): Promise<Figures> => {
-    const memory = /used_memory:(\d+)/.exec(await operator.info('memory'))
-    const keys = await operator.dbSize()
-    return { redisMb: mb(Number(memory?.[1])), keys, ...(await ask(worker)) }
-  }
-  const rate = Math.round((await fullRate(mq)) / 2)
-  console.log(`${minutes} minutes at ${rate} messages a second`)
-  const samples: Figures[] = []
-  const endMs = performance.now() + minutes * 60_000
-  const stop = new AbortController()
-  const load = Promise.all([send(mq, rate, stop.signal), besides(mq, stop.signal)])
-  while (performance.now() < endMs) {
-    await Promise.race([sleep(sampleMs), load])
-    const figures = await look()
-    samples.push(figures)
-    const { ready } = await mq.queue('work').stats()
-    console.log(JSON.stringify({ minute: samples.length / 2, ...figures, ready }))
-  }
-  stop.abort()
-  await load
-  await mq.close()
-  worker.kill('SIGTERM')
-  await once(worker, 'exit')
-  await operator.close()
-  return isFlat(samples)
-}
-
-async function ask(worker: ChildProcess): Promise<Pick<Figures, 'rssMb' | 'heapMb' | 'resources'>> {
-  const answer = once(worker, 'message')
-  worker.send('figures')
-  return ((await answer) as [Pick<Figures, 'rssMb' | 'heapMb' | 'resources'>])[0]
-}
-
-/** Messages a second that go through: sent by a hundred lanes for ten seconds, and handled. */
-async function fullRate(mq: Client): Promise<number> {
-  const queue = mq.queue<Message>('work', { attempts: 3 })
-  const startMs = performance.now()
-  let count = 0
-  const lane = async (): Promise<void> => {
-    for (; performance.now() < startMs + 10_000; count += 1) await queue.send({ n: 7, text })
-  }
-  await Promise.all(Array.from({ length: 100 }, lane))
-  while (((await queue.stats()).acked ?? 0) < count) await sleep(50)
-  return (count * 1_000) / (performance.now() - startMs)
-}
-
-/** So many a second, as far as the machine allows: what was missed is not made up for. */
-async function send(mq: Client, rate: number, signal: AbortSignal): Promise<void> {
-  const queue = mq.queue<Message>('work', { attempts: 3 })
-  const batch = Math.max(1, Math.round(rate / 50))
-  let nextMs = performance.now()
-  for (let n = 0; !signal.aborted;) {
-    const sends: Promise<unknown>[] = []
-    for (const end = n + batch; n < end; n += 1) sends.push(queue.send({ n, text }, extras(n)))
-    await Promise.all(sends)
-    nextMs = Math.max(nextMs + 20, performance.now() - 20)
-    await sleep(Math.max(0, nextMs - performance.now()))
+async function produce(lane: number): Promise<void> {
+  for (let number = lane; !isOver; number += lanes) {
+    const startMs = performance.now()
+    await sendOne(number)
+    sent += 1
+    const leftMs = (1_000 * lanes) / rate - (performance.now() - startMs)
+    if (leftMs > 0) await sleep(leftMs)
   }
 }
 
-/** Every tenth with something that Redis must remember for a while. */
-function extras(n: number): object {
-  switch (n % 40) {
+async function sendOne(number: number): Promise<void> {
+  switch (Math.floor(number / lanes) % 8) {
+    case 0:
+      return void (await work.send(number, { delay: number % 500 }))
+    case 1:
+      return void (await work.send(number, { key: `k${number % 20}` }))
+    case 2:
+      return void (await work.send(number, { dedupe: { key: String(number), window: '10s' } }))
     case 3:
-      return { delay: 500 }
-    case 13:
-      return { key: `key ${n % 7}` }
-    case 23:
-      return { dedupe: { key: `once ${n}`, window: '10s' } }
-    case 33:
-      return { ttl: '5s' }
+      return void (await ranked.send(number, { priority: number % 4 }))
+    case 4:
+      return void (await events.publish('a.b', number))
     default:
-      return {}
+      return void (await work.send(number, { ttl: '1h' }))
   }
 }
 
-/** Subscribers that come and go, requests, and the dead, who are brought back or forgotten. */
-async function besides(mq: Client, signal: AbortSignal): Promise<void> {
-  const news = mq.exchange<number>('news', 'topic')
-  await news.declare()
-  for (let round = 0; !signal.aborted; round += 1) {
-    const subscriber = news.subscribe('*.eu', () => undefined)
-    await subscriber.ready
-    await Promise.all(Array.from({ length: 20 }, (_each, n) => news.publish('news.eu', n)))
-    await Promise.all(Array.from({ length: 20 }, (_each, n) => mq.request('ask', n)))
-    await subscriber.close()
-    const dead = mq.queue('work', { attempts: 3 }).dead
-    if (round % 10 === 0) await dead.redrive({ limit: 100 })
-    if (round % 10 === 5) await dead.purge()
-    await sleep(500)
-  }
+/** Half of them are moved elsewhere, and the others dropped. */
+async function clearTheDead(): Promise<void> {
+  const { dead } = await work.stats()
+  await mq.move('work.dead', 'spare', { limit: Math.max(1, dead >> 1) })
+  await work.dead.purge()
 }
 
-/** Says what has grown. */
-function isFlat(samples: readonly Figures[]): boolean {
-  const quarter = Math.floor(samples.length / 4)
-  let flat = true
-  for (const name of Object.keys(tolerance.least) as (keyof Figures)[]) {
-    const before = median(samples.slice(quarter, 2 * quarter).map((figures) => figures[name]))
-    const after = median(samples.slice(-quarter).map((figures) => figures[name]))
-    const grew = after > before * (1 + tolerance.part) && after > before + tolerance.least[name]
-    console.log(`${grew ? 'GREW' : 'flat'}  ${name}: ${before} -> ${after}`)
-    if (grew) flat = false
+async function sample(): Promise<Sample> {
+  collectGarbage()
+  const { heapUsed, rss } = process.memoryUsage()
+  const one: Sample = {
+    redisMb: Number(await server.info('used_memory')) / 2 ** 20,
+    keys: Number(await server.command('DBSIZE')),
+    heapMb: heapUsed / 2 ** 20,
+    rssMb: rss / 2 ** 20,
   }
-  return flat
+  console.log(
+    `${((performance.now() - calibrationMs) / 60_000).toFixed(1)} min: Redis ${one.redisMb.toFixed(1)} MB in ${one.keys} keys, ` +
+      `worker ${one.heapMb.toFixed(1)} MB of heap, ${one.rssMb.toFixed(0)} MB resident; ${handled} handled`,
+  )
+  return one
+}
+
+/** The first third is for what fills up: windows of de-duplication, transfers, caches. */
+function grown(all: readonly Sample[]): string[] {
+  const third = Math.floor(all.length / 3)
+  const slack = { redisMb: 1, keys: 5_000, heapMb: 3, rssMb: 15 }
+  return (Object.keys(slack) as (keyof Sample)[]).flatMap((name) => {
+    const before = median(all.slice(third, 2 * third).map((one) => one[name]))
+    const after = median(all.slice(2 * third).map((one) => one[name]))
+    const isGrown = after > before * 1.05 + slack[name]
+    return isGrown ? [`${name} grows: from ${before.toFixed(1)} to ${after.toFixed(1)}`] : []
+  })
 }
 
 function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 }
-
-function mb(bytes: number): number {
-  return Math.round(bytes / 1024 / 102.4) / 10
-}
-
-if (process.argv[2] === 'worker') await work(process.argv[3]!)
-else process.exitCode = (await soak()) ? 0 : 1

@@ -25,7 +25,20 @@ type Transfer =
       readonly error?: string
     }
 
-type Fate = 'deadLettered' | 'dropped' | 'moved' | 'back' | ''
+/** Late: it was given to us so long ago that others may have brought it. */
+type Fate = 'deadLettered' | 'dropped' | 'moved' | 'back' | '' | 'late'
+
+interface Freight {
+  readonly queue: string
+  /** Of the transfer: under it, it comes in once. */
+  readonly name: string
+  /** As long as it is given to us. */
+  readonly until: string
+  /** What was imported, by target. */
+  readonly brought: Map<string, string[]>
+  readonly transfer: Transfer
+  readonly message: StoredMessage
+}
 
 const batch = 100
 /** For so long nobody else brings what we fetched. */
@@ -66,33 +79,39 @@ export class Ferry {
       if (String(reply[0]) === 'missing' || reply.length <= 3) return back
       const [born, until] = [String(reply[1]), String(reply[2])]
       const struck: Argument[] = []
+      const brought = new Map<string, string[]>()
       for (let index = 3; index < reply.length; index += 3) {
         const id = String(reply[index])
         const transfer = JSON.parse(String(reply[index + 1])) as Transfer
         const message = new StoredMessage(queue, reply[index + 2] as Buffer)
-        const fate = await this.#bring({ queue, name: `${queue}/${born}/${id}`, transfer, message })
+        const name = `${queue}/${born}/${id}`
+        const fate = await this.#bring({ queue, name, until, brought, transfer, message })
+        if (fate === 'late') continue
         struck.push(id, fate)
         if (fate === 'back') back += 1
       }
       await this.#ask('strike', queue, [born, until, ...struck])
+      await this.#forget(brought)
     }
   }
 
-  async #bring(one: {
-    queue: string
-    name: string
-    transfer: Transfer
-    message: StoredMessage
-  }): Promise<Fate> {
-    const { queue, name, transfer, message } = one
+  /** Targets need not remember for a day what nobody brings any more. */
+  async #forget(brought: ReadonlyMap<string, readonly string[]>): Promise<void> {
+    for (const [target, names] of brought) {
+      await this.#caller.call({ name: 'brought', key: this.#keys.queue(target), words: names, doing })
+    }
+  }
+
+  async #bring(one: Freight): Promise<Fate> {
+    const { queue, transfer, message } = one
     if (transfer.type === 'move') {
       const result = await this.#import(transfer.to, {
-        name,
-        message,
+        ...one,
         content: moved(message, queue, transfer.to),
         expiresAtMs: message.expiresAtMs ?? 0,
         kind: 'move',
       })
+      if (result === 'late') return 'late'
       return result === 'stored' ? 'moved' : 'back'
     }
     const { exchange, routingKey = message.routingKey } = transfer.to
@@ -112,7 +131,8 @@ export class Ferry {
     for (const target of targets) {
       const content = lettered(target, letter, message)
       // As everywhere, the dead live as long as their new queue lets them.
-      const result = await this.#import(target, { name, message, content, expiresAtMs: 0, kind: 'dead' })
+      const result = await this.#import(target, { ...one, content, expiresAtMs: 0, kind: 'dead' })
+      if (result === 'late') return 'late'
       isStored ||= result === 'stored'
     }
     if (transfer.reason === 'expired') return ''
@@ -145,25 +165,22 @@ export class Ferry {
 
   async #import(
     target: string,
-    one: {
-      name: string
-      message: StoredMessage
-      content: string | Buffer
-      expiresAtMs: number
-      kind: 'move' | 'dead'
-    },
+    one: Freight & { content: string | Buffer; expiresAtMs: number; kind: 'move' | 'dead' },
   ): Promise<string> {
-    const { message, expiresAtMs, kind } = one
+    const { name, until, brought, message, content, expiresAtMs, kind } = one
     const options = `${message.priority}  0 0 ${Buffer.byteLength(message.key)} 0\n${message.key}`
     const reply = await this.#caller.call({
       name: 'import',
       key: this.#keys.queue(target),
-      words: [one.name, options, one.content, String(message.publishedAtMs), String(expiresAtMs), kind],
+      words: [name, options, content, String(message.publishedAtMs), String(expiresAtMs), kind, until],
       patient: true,
       // It is struck off its queue next, which may be on another server.
       confirm: true,
       doing,
     })
+    const names = brought.get(target)
+    if (names === undefined) brought.set(target, [name])
+    else names.push(name)
     return String(reply)
   }
 

@@ -115,6 +115,27 @@ describe('messages on their way to another queue', { skip }, () => {
     })
   })
 
+  test('who comes late with a message brings nothing, for others may have brought it and it is forgotten', async () => {
+    await withQueues([{ name: 'a' }, { name: 'b' }], async (driver) => {
+      await send(driver, 'a', 1)
+      assert.equal(await driver.move('a', 'b'), 1)
+      const base = `moves-${worlds}:{b}`
+      const keys = (await server?.command('KEYS', `${base}:dedupe:*`)) as string[] | undefined
+      const [key = ''] = keys ?? []
+      const leftMs = Number(await server?.command('PTTL', key))
+      assert.ok(leftMs > 60_000 && leftMs <= 120_000, `it is remembered for ${leftMs} ms`)
+      const now = Date.now()
+      const words = ['a/0/99', '0  0 0 0 0\n', '{}\nbody', String(now), '0', 'move']
+      const bring = (until: number) =>
+        server?.command('FCALL', 'millrace_import', '1', base, ...words, String(until))
+      assert.equal(await bring(now - 70_000), 'late')
+      assert.equal((await driver.stats('b')).ready, 1)
+      assert.equal(await bring(now), 'stored')
+      assert.equal(await bring(now - 70_000), 'stored')
+      assert.equal((await driver.stats('b')).ready, 2)
+    })
+  })
+
   test('messages are moved in their order, and at most so many', async () => {
     await withQueues([{ name: 'a' }, { name: 'b' }], async (driver) => {
       for (let index = 0; index < 12; index += 1) await send(driver, 'a', 1, { body: String(index) })

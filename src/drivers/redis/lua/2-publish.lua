@@ -152,18 +152,27 @@ function commands.publish_packed(keys, args)
   return publish_all(queue, args, contents, options)
 end
 
+-- Who was given messages to bring them here comes no later than this after its time; the clocks of two servers differ.
+local transfer_grace = 60000
+
+local function transfer_key(queue, name)
+  return queue.base .. ':dedupe:' .. queue.born .. ':transfer:' .. name
+end
+
 -- A message from another queue, with its transfer's name: it comes in once, however often it is brought.
 -- A queue that is full has nothing to do with what can stay where it is.
--- transfer, options, content, publishedAt, expiresAt (0: never), 'move' or 'dead'. 'stored' or 'full'.
+-- transfer, options, content, publishedAt, expiresAt (0: never), 'move' or 'dead', until when it was given (absent: no matter). 'stored',
+-- 'full', or 'late': others may have brought it long ago.
 function commands.import(keys, args)
   local queue = open_queue(keys[1])
   if not queue then return 'missing' end
-  local seen = queue.base .. ':dedupe:' .. queue.born .. ':transfer:' .. args[1]
+  local seen = transfer_key(queue, args[1])
   local before = call('GET', seen)
   if before then return before == 'f' and 'full' or 'stored' end
   local options = read_options(args[2])
   options.born, options.expires = tonumber(args[4]), tonumber(args[5])
   local bytes = #args[3] - (string.find(args[3], '\n', 1, true) or 0)
+  if args[7] and now_ms() > tonumber(args[7]) + transfer_grace then return 'late' end
   if args[6] == 'move' and is_full(queue, bytes) then return 'full' end
   local result = publish_one(queue, options, args[3], now_ms())
   -- What was refused and buried is dealt with as well.
@@ -173,4 +182,12 @@ function commands.import(keys, args)
   count(queue, 'published', 1)
   wake(queue, 1)
   return 'stored'
+end
+
+-- Names of transfers that were struck off: only who was given them before may still bring them.
+function commands.brought(keys, args)
+  local queue = open_queue(keys[1])
+  if not queue then return 'missing' end
+  for index = 1, #args do call('PEXPIRE', transfer_key(queue, args[index]), 2 * transfer_grace) end
+  return 'ok'
 end

@@ -8,6 +8,7 @@ end
 redis.register_function('millrace_publish', commands.publish)
 redis.register_function('millrace_publish_packed', commands.publish_packed)
 redis.register_function('millrace_import', commands.import)
+frugal('millrace_brought', commands.brought)
 frugal('millrace_work', commands.work)
 frugal('millrace_join', commands.join)
 frugal('millrace_rest', commands.rest)
