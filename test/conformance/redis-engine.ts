@@ -60,9 +60,9 @@ export async function stopRedis(): Promise<void> {
   await site?.close()
 }
 
-const heartbeatMs = 1_000
+const heartbeatMs = 3_000
 /** Long enough that a busy machine renews it in time, and ten of them are within the patience of a run. */
-const leaseMs = 1_500
+const leaseMs = 2_500
 
 class RedisHarness implements Harness {
   readonly #site: Site
