@@ -210,7 +210,9 @@ export class RabbitMq {
 
   /** Raises the memory alarm, by which publishers are blocked, or lets it fall. */
   async memoryAlarm(on: boolean): Promise<void> {
-    await this.evaluate(`vm_memory_monitor:set_vm_memory_high_watermark(${on ? '{absolute, 1}' : '0.4'})`)
+    // Asking for the alarms waits until the connections have been told: what is published behind this meets them.
+    const limit = on ? '{absolute, 1}' : '0.4'
+    await this.evaluate(`vm_memory_monitor:set_vm_memory_high_watermark(${limit}), rabbit_alarm:get_alarms()`)
   }
 
   /** Ends the server, whatever its state, and removes its folders. */
