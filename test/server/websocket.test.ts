@@ -151,7 +151,9 @@ test('a web page is let in only where its origin is named', async () => {
   assert.equal(await asked('https://evil.example'), '403')
   assert.equal(await asked('https://evil.example', ['https://good.example']), '403')
   assert.equal(await asked('https://good.example', ['https://good.example']), '101')
+  assert.equal(await asked('https://good.example', ['HTTPS://Good.example:443/']), '101')
   assert.equal(await asked('null', ['*']), '101')
+  await assert.rejects(asked('null', ['good.example']), { code: 'INVALID_OPTION' })
 })
 
 /** A socket on which the request was answered. */
@@ -166,7 +168,12 @@ async function upgraded(port: number, head = Buffer.alloc(0)): Promise<Socket> {
 }
 
 test('who sends pings and does not read the answers costs no memory', async () => {
-  await using broker = await startBroker({ port: 0, webSocketPort: 0 })
+  // It is never done with its handshake.
+  await using broker = await startBroker({
+    port: 0,
+    webSocketPort: 0,
+    limits: { handshakeTimeoutMs: 600_000 },
+  })
   const socket = await upgraded(Number(new URL(broker.webSocketUrl!).port))
   socket.pause()
   const pings = Buffer.concat(Array.from({ length: 8_000 }, () => frame(9, Buffer.alloc(125))))
