@@ -83,7 +83,9 @@ async function peerVersions(here) {
   const { devDependencies } = JSON.parse(await readFile(join(here, 'package.json'), 'utf8'))
   const installed = (name) =>
     JSON.parse(readFileSync(join(here, 'node_modules', name, 'package.json'), 'utf8')).version
-  return Object.fromEntries(Object.keys(devDependencies).map((name) => [name, installed(name)]))
+  // `redis` is the server.
+  const named = (name) => (name === 'redis' ? 'node-redis' : name)
+  return Object.fromEntries(Object.keys(devDependencies).map((name) => [named(name), installed(name)]))
 }
 
 function git(folder, ...args) {

@@ -4,6 +4,9 @@ export class Keys {
   readonly #prefix: string
   readonly topology: string
   readonly expiring: string
+  /** Of the queue that was asked for last: a trip to the server asks for one, and mostly the same (benchmark P7). */
+  #lastName: string | undefined
+  #lastKey = ''
 
   constructor(prefix: string) {
     this.#prefix = prefix
@@ -13,7 +16,10 @@ export class Keys {
 
   /** Braces would end the hash tag before its time. */
   queue(name: string): string {
-    return `${this.#prefix}:{${name.replaceAll(/[%{}]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)}}`
+    if (name === this.#lastName) return this.#lastKey
+    const safe = name.replaceAll(/[%{}]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
+    this.#lastName = name
+    return (this.#lastKey = `${this.#prefix}:{${safe}}`)
   }
 
   /**
