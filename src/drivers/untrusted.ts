@@ -9,10 +9,13 @@ const codes =
 export function untrusted(error: unknown, where: string): MillraceError | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
   if (typeof error.code !== 'string' || !codes.test(error.code)) return undefined
+  const isOfAnother = /HOSTNAME|ALTNAME/.test(error.code)
+  const help = isOfAnother
+    ? 'connect to the name that is in it, or say by ?server_name_indication= which one that is'
+    : 'name its authority by ?cacertfile=, or trust anybody by ?verify=verify_none'
   return new MillraceError(
     'UNREACHABLE',
-    `The certificate of ${where} is not trusted (${error.message}); name its authority by ?cacertfile=, or trust ` +
-      'anybody by ?verify=verify_none',
+    `The certificate of ${where} is not trusted (${error.message}); ${help}`,
     { cause: error },
   )
 }

@@ -132,19 +132,23 @@ function deathChange(
 ): HeaderChange {
   const { deliveryCount, ...death } = told
   const set = deathHeaders(queue, message, death, told.deaths)
-  const remove: string[] = []
+  // The account of a former death, or of nobody's, is not that of this one.
+  const remove: string[] = [...accountHeaders]
   if (told.deaths === 0) {
     delete set['x-death']
     remove.push('x-death')
   }
   if (queue.settings.deadLetterRoutingKey !== undefined) remove.push('CC')
   if (death.account !== undefined) {
-    set['x-millrace-reason'] = shortened(death.account.reason)
+    const { reason, error } = death.account
+    set['x-millrace-reason'] = shortened(reason)
     set['x-millrace-attempts'] = deliveryCount + 1
-    if (death.account.error !== undefined) set['x-millrace-error'] = shortened(death.account.error)
+    if (error !== undefined) set['x-millrace-error'] = shortened(error)
   }
-  return { set, remove, dropsExpiration: true }
+  return { set, remove: remove.filter((name) => !Object.hasOwn(set, name)), dropsExpiration: true }
 }
+
+const accountHeaders = ['x-millrace-reason', 'x-millrace-attempts', 'x-millrace-error'] as const
 
 /** An error may quote a whole page, and headers have a limit: a letter that breaks it could not be put on record. */
 function shortened(text: string): string {

@@ -4,6 +4,7 @@
  */
 import type { Entry } from '../model/entry.ts'
 import type { Message } from '../model/message.ts'
+import { maximumPropertyBytes } from '../model/properties.ts'
 import type { Consumer } from './consumer.ts'
 import type { Queue } from './queue.ts'
 import type { Session } from './session.ts'
@@ -46,7 +47,9 @@ export class EngineDelivery {
     if (this.queue.settings.type !== 'quorum' && this.consumer?.isShownCount !== true) return message
     const set = { 'x-delivery-count': BigInt(deliveryCount) }
     const change = { set, remove: [], dropsExpiration: false }
-    return message.changedIfFits(message.exchange, message.routingKey, change) ?? message
+    return (
+      message.changedIfFits(message.exchange, message.routingKey, change, maximumPropertyBytes) ?? message
+    )
   }
 
   /** '' for `get`. */

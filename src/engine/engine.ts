@@ -312,9 +312,11 @@ export class Engine {
   invariants(): void {
     const kernel = this.#kernel
     let residentBytes = 0
+    let transactionBytes = 0
     const unacked = new Map<Queue, number>()
     for (const session of kernel.sessions) {
       session.invariants()
+      transactionBytes += session.transaction?.bytes ?? 0
       session.forEachOutstanding(({ queue, entry }) => {
         residentBytes += entry.bodyBytes
         unacked.set(queue, (unacked.get(queue) ?? 0) + 1)
@@ -341,6 +343,7 @@ export class Engine {
     }
     assert(queues === kernel.queues.size, 'every queue is in a virtual host')
     assert(residentBytes === kernel.residentBytes, 'resident bytes = those of all entries in memory')
+    assert(transactionBytes === kernel.transactionBytes, 'what waits for a commit is counted')
     assert(!kernel.insideSink, 'nobody is inside a sink')
   }
 

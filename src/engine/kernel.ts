@@ -53,6 +53,8 @@ export class Kernel {
   nextQueueId: QueueId
   /** Body bytes held in memory, over all queues; a body that several queues share counts in each. */
   residentBytes: number
+  /** Of bodies and properties that wait for the commit of a transaction. */
+  transactionBytes: number
   exchangeCount: number
   bindingCount: number
   /** What is on record is being restored: facts come from there. */
@@ -89,6 +91,7 @@ export class Kernel {
     this.nextSeq = 1
     this.nextQueueId = 1
     this.residentBytes = 0
+    this.transactionBytes = 0
     this.exchangeCount = 0
     this.bindingCount = 0
     this.isRestoring = false

@@ -17,8 +17,8 @@ export interface EngineLimits {
   readonly unackedPerSession: number
   /** Buffered publishes of one transaction; refused. */
   readonly operationsPerTransaction: number
-  /** Bytes of bodies in the buffered publishes of one transaction; refused. */
-  readonly bytesPerTransaction: number
+  /** Bytes of bodies and properties in the buffered publishes of all transactions; refused. */
+  readonly bytesInTransactions: number
   /** Later messages of a busy key that a queue sets aside; deliveries of that queue wait. */
   readonly parkedPerQueue: number
   /** De-duplication keys remembered per queue; the one that would end first is forgotten. */
@@ -59,7 +59,7 @@ export const defaultLimits: EngineLimits = Object.freeze({
   entriesPerMove: 1000,
   unackedPerSession: 262_144,
   operationsPerTransaction: 262_144,
-  bytesPerTransaction: 512 * 1024 * 1024,
+  bytesInTransactions: 512 * 1024 * 1024,
   parkedPerQueue: 4096,
   deduplicationKeysPerQueue: 1_000_000,
   delayMs: 3650 * day,

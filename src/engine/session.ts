@@ -71,13 +71,13 @@ export class Session {
   }
 
   /** Publisher confirms were asked for. */
-  /** What it publishes and settles waits for a commit. */
-  get transactional(): boolean {
-    return this.#transaction !== undefined
-  }
-
   get confirming(): boolean {
     return this.#confirming
+  }
+
+  /** What waits for a commit; undefined for a session that is not transactional. */
+  get transaction(): Pick<Transaction, 'bytes'> | undefined {
+    return this.#transaction
   }
 
   // --- exchanges and queues -----------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ export class Session {
   txSelect(): void {
     this.#enter()
     if (this.#confirming) throw preconditionFailed('cannot switch from confirm to tx mode')
-    this.#transaction ??= new Transaction(this.#kernel.limits)
+    this.#transaction ??= new Transaction(this.#kernel)
   }
 
   /** Does all that was buffered, in this one call: at a crash, all of it or nothing. False if a queue refused a message. */

@@ -3,7 +3,7 @@ import { MillraceError } from '../model/errors.ts'
 import type { Message } from '../model/message.ts'
 import type { EngineDelivery } from './delivery.ts'
 import type { Exchange } from './exchange.ts'
-import type { EngineLimits } from './limits.ts'
+import type { Kernel } from './kernel.ts'
 import type { PublishExtras } from './publish.ts'
 
 export interface BufferedPublish {
@@ -20,29 +20,37 @@ export interface BufferedSettlement {
 export class Transaction {
   #publishes: BufferedPublish[]
   #settlements: BufferedSettlement[]
-  /** Of the bodies published. */
+  /** Of what it published: bodies and properties. */
   #bytes: number
-  readonly #limits: EngineLimits
+  readonly #kernel: Kernel
 
-  constructor(limits: EngineLimits) {
+  constructor(kernel: Kernel) {
     this.#publishes = []
     this.#settlements = []
     this.#bytes = 0
-    this.#limits = limits
+    this.#kernel = kernel
+  }
+
+  /** For the engine's invariants. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   get settlements(): readonly BufferedSettlement[] {
     return this.#settlements
   }
 
-  /** Throws PRECONDITION_FAILED where it holds all that it may. */
+  /** Throws PRECONDITION_FAILED where it, or all of them together, hold what they may. */
   publish(buffered: BufferedPublish): void {
-    const { operationsPerTransaction, bytesPerTransaction } = this.#limits
-    const bytes = this.#bytes + buffered.message.bodyLength
+    const { limits, transactionBytes } = this.#kernel
+    const { operationsPerTransaction, bytesInTransactions } = limits
+    const bytes = buffered.message.bodyLength + buffered.message.propertyBytes.length
     if (this.#publishes.length >= operationsPerTransaction)
-      throw tooMuch(`${operationsPerTransaction} publishes`)
-    if (bytes > bytesPerTransaction) throw tooMuch(`${bytesPerTransaction} bytes of bodies`)
-    this.#bytes = bytes
+      throw tooMuch(`a transaction may hold ${operationsPerTransaction} publishes at most`)
+    if (transactionBytes + bytes > bytesInTransactions)
+      throw tooMuch(`all open transactions may hold ${bytesInTransactions} bytes at most`)
+    this.#bytes += bytes
+    this.#kernel.transactionBytes += bytes
     this.#publishes.push(buffered)
   }
 
@@ -58,12 +66,13 @@ export class Transaction {
   }
 
   clear(): void {
+    this.#kernel.transactionBytes -= this.#bytes
     this.#publishes = []
     this.#settlements = []
     this.#bytes = 0
   }
 }
 
-function tooMuch(limit: string): MillraceError {
-  return new MillraceError('PRECONDITION_FAILED', `a transaction may hold ${limit} at most; commit earlier`)
+function tooMuch(what: string): MillraceError {
+  return new MillraceError('PRECONDITION_FAILED', `${what}; commit earlier`)
 }

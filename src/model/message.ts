@@ -7,7 +7,7 @@
 import { MillraceError } from './errors.ts'
 import { changeHeaderBytes, changeHeaders } from './header-change.ts'
 import type { HeaderChange } from './header-change.ts'
-import { decodeProperties, encodeProperties, maximumPropertyBytes } from './properties.ts'
+import { decodeProperties, encodeProperties, maximumStoredPropertyBytes } from './properties.ts'
 import type { Properties } from './properties.ts'
 
 /** Bytes; a string stands for its UTF-8 bytes, so that JSON text need not be encoded before it meets a disk or socket. */
@@ -60,10 +60,15 @@ export class Message {
   }
 
   /** As `changed`; undefined where the properties do not fit then: they have a limit, which what a broker adds may break. */
-  changedIfFits(exchange: string, routingKey: string, change: HeaderChange): Message | undefined {
+  changedIfFits(
+    exchange: string,
+    routingKey: string,
+    change: HeaderChange,
+    maximumBytes = maximumStoredPropertyBytes,
+  ): Message | undefined {
     try {
       const message = this.changed(exchange, routingKey, change)
-      return message.propertyBytes.length <= maximumPropertyBytes ? message : undefined
+      return message.propertyBytes.length <= maximumBytes ? message : undefined
     } catch (error) {
       if (error instanceof MillraceError) return undefined
       throw error

@@ -35,6 +35,9 @@ export interface Properties {
  */
 export const maximumPropertyBytes = 131_072 - 8 - 12
 
+/** What a message may have that comes over the wire or is made a dead letter: each delivery may add its count. */
+export const maximumStoredPropertyBytes = maximumPropertyBytes - 64
+
 /** The flag of each property. */
 export const propertyFlag = {
   contentType: 0x8000,

@@ -83,6 +83,8 @@ export class ChannelPublish {
       const what = 'the content header holds no property list'
       throw new ProtocolError(replyCodes.SYNTAX_ERROR, what, methodIds['basic.publish'])
     }
+    // Whoever holds a delivery may settle it.
+    if (exchange === '' && routingKey === settleKey) return channel.settle(terms.propertyBytes)
     channel.access.checkPublish(exchange)
     if (channel.session.vhost.exchanges.get(exchange)?.kind === 'topic') {
       channel.access.checkTopic('write', exchange, routingKey)
@@ -91,7 +93,6 @@ export class ChannelPublish {
     const propertyBytes = terms.replyTo === replyToName ? this.#withAddress(terms) : terms.propertyBytes
     const message = Message.ofBytes(exchange, routingKey, propertyBytes, body)
     if (exchange === '' && isReplyAddress(routingKey)) channel.publishReply(message, mandatory)
-    else if (exchange === '' && routingKey === settleKey) channel.settle(message)
     else channel.publish(message, mandatory ? terms.mandatory : terms.extras)
   }
 

@@ -3,7 +3,7 @@
  * of its channel is to be tried again later, given back uncounted, or dead-lettered with a reason (docs/amqp-extensions.md).
  * Like an acknowledgement it holds at once, is one step of the queue, and is told to nobody unless the channel is in confirm mode.
  */
-import { MillraceError } from '../model/errors.ts'
+import type { Session } from '../broker/broker.ts'
 import { settleHeader, settleOutcomes } from '../model/extension.ts'
 import type { SettleOutcome } from '../model/extension.ts'
 import type { FieldTable } from '../model/field-value.ts'
@@ -19,17 +19,34 @@ export function settleDelivery(channel: Channel, headers: FieldTable): void {
   if (deliveryTag === undefined)
     throw preconditionFailed(`the header '${settleHeader.deliveryTag}' is missing`)
   const outcome = outcomeOf(headers)
-  if (session.transactional) throw preconditionFailed('a transaction cannot settle deliveries by a message')
+  if (session.transaction !== undefined)
+    throw preconditionFailed('a transaction cannot settle deliveries by a message')
   const delayMs = whole(headers, settleHeader.delay) ?? 0
-  const reason = text(headers, settleHeader.reason) ?? 'rejected'
-  const error = text(headers, settleHeader.error)
-  const settled = {
-    retry: () => session.settleRetry(deliveryTag, delayMs, nowMs),
-    release: () => session.settleRelease(deliveryTag, delayMs, nowMs),
-    dead: () => session.settleDead(deliveryTag, { reason, error }, nowMs),
-  }[outcome]()
-  if (!settled) throw new MillraceError('PRECONDITION_FAILED', `unknown delivery tag ${deliveryTag}`)
+  if (!settle(session, { outcome, deliveryTag, delayMs, headers, nowMs }))
+    throw preconditionFailed(`unknown delivery tag ${deliveryTag}`)
   connection.changes.changed()
+}
+
+interface Settlement {
+  readonly outcome: SettleOutcome
+  readonly deliveryTag: number
+  readonly delayMs: number
+  readonly headers: FieldTable
+  readonly nowMs: number
+}
+
+/** False where that delivery is not outstanding. */
+function settle(session: Session, { outcome, deliveryTag, delayMs, headers, nowMs }: Settlement): boolean {
+  switch (outcome) {
+    case 'retry':
+      return session.settleRetry(deliveryTag, delayMs, nowMs)
+    case 'release':
+      return session.settleRelease(deliveryTag, delayMs, nowMs)
+    case 'dead': {
+      const reason = text(headers, settleHeader.reason) ?? 'rejected'
+      return session.settleDead(deliveryTag, { reason, error: text(headers, settleHeader.error) }, nowMs)
+    }
+  }
 }
 
 function outcomeOf(headers: FieldTable): SettleOutcome {

@@ -14,6 +14,7 @@
 import type { EngineDelivery, PublishExtras, Session } from '../broker/broker.ts'
 import { duplicateReply } from '../model/extension.ts'
 import type { Message } from '../model/message.ts'
+import { decodeProperties } from '../model/properties.ts'
 import { SettlementReader } from '../wire/message-methods.ts'
 import { decodeMethod, methodIdAt } from '../wire/method-codec.ts'
 import type { Method } from '../wire/method.ts'
@@ -130,8 +131,8 @@ export class Channel {
   }
 
   /** A message that settles a delivery of this channel. */
-  settle(message: Message): void {
-    settleDelivery(this, message.properties.headers ?? {})
+  settle(propertyBytes: Uint8Array): void {
+    settleDelivery(this, decodeProperties(propertyBytes).headers ?? {})
     this.#count(false)
   }
 

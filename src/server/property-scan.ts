@@ -11,7 +11,7 @@
  * Tables are checked to their depths, so that whoever decodes them later finds no surprise.
  */
 import { isUtf8 } from 'node:buffer'
-import { publishHeaderPrefix } from '../model/extension.ts'
+import { publishHeader, publishHeaderPrefix } from '../model/extension.ts'
 import { maximumFieldDepth } from '../model/field-table.ts'
 import { propertyFlag } from '../model/properties.ts'
 
@@ -129,9 +129,10 @@ function isCopies(buffer: Buffer, at: number, length: number): boolean {
 }
 
 const ownPrefix = Buffer.from(publishHeaderPrefix)
+const ownLengths: ReadonlySet<number> = new Set(Object.values(publishHeader).map((name) => name.length))
 
 function isOwn(buffer: Buffer, at: number, length: number): boolean {
-  if (length <= ownPrefix.length || buffer[at + 3] !== ownPrefix[2]) return false
+  if (!ownLengths.has(length) || buffer[at + 3] !== ownPrefix[2]) return false
   return buffer.compare(ownPrefix, 0, ownPrefix.length, at + 1, at + 1 + ownPrefix.length) === 0
 }
 

@@ -4,11 +4,14 @@ import { MillraceError } from '../model/errors.ts'
 import { publishHeader } from '../model/extension.ts'
 import type { FieldTable, FieldValue } from '../model/field-value.ts'
 
-/** Throws PRECONDITION_FAILED for values of another type; ranges are the engine's concern. */
+/** As of everything that AMQP gives a short string. */
+const maximumKeyBytes = 255
+
+/** Throws PRECONDITION_FAILED for values of another type, and keys that are too long; ranges are the engine's concern. */
 export function extrasWithHeaders(extras: PublishExtras, headers: FieldTable): PublishExtras {
   const delayMs = whole(headers, publishHeader.delay) ?? extras.delayMs
-  const key = text(headers, publishHeader.key) ?? extras.key
-  const dedupeKey = text(headers, publishHeader.dedupe)
+  const key = shortText(headers, publishHeader.key) ?? extras.key
+  const dedupeKey = shortText(headers, publishHeader.dedupe)
   if (dedupeKey === undefined) return { ...extras, delayMs, key }
   const windowMs = whole(headers, publishHeader.dedupeWindow)
   if (windowMs === undefined) throw invalid(publishHeader.dedupeWindow, 'is missing')
@@ -29,6 +32,13 @@ export function text(headers: FieldTable, name: string): string | undefined {
   const value = valueOf(headers, name)
   if (value === undefined || typeof value === 'string') return value
   throw invalid(name, 'must be a text')
+}
+
+/** What a queue remembers must be short. */
+function shortText(headers: FieldTable, name: string): string | undefined {
+  const value = text(headers, name)
+  if (value === undefined || Buffer.byteLength(value) <= maximumKeyBytes) return value
+  throw invalid(name, `must be ${maximumKeyBytes} bytes at most`)
 }
 
 function valueOf(headers: FieldTable, name: string): FieldValue | undefined {

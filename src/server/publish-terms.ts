@@ -7,7 +7,7 @@
 import { persistentPublish, transientPublish } from '../broker/broker.ts'
 import type { PublishExtras } from '../broker/broker.ts'
 import { MillraceError } from '../model/errors.ts'
-import { decodeProperties } from '../model/properties.ts'
+import { decodeProperties, maximumStoredPropertyBytes } from '../model/properties.ts'
 import { extrasWithHeaders } from './publish-headers.ts'
 import { PropertyPlaces, scanProperties, textAt } from './property-scan.ts'
 
@@ -94,11 +94,21 @@ function termsOf(
     replyTo: places.replyTo === -1 ? '' : textAt(buffer, places.replyTo),
     replyToAt: places.replyTo - start,
     refusal:
-      ttlMs instanceof MillraceError
-        ? ttlMs
-        : (wrongDeliveryMode(buffer, places.deliveryMode) ??
-          (own instanceof MillraceError ? own : undefined)),
+      errorIn(ttlMs) ??
+      wrongDeliveryMode(buffer, places.deliveryMode) ??
+      errorIn(own) ??
+      tooLarge(propertyBytes),
   })
+}
+
+function errorIn(value: unknown): MillraceError | undefined {
+  return value instanceof MillraceError ? value : undefined
+}
+
+function tooLarge({ length }: Uint8Array): MillraceError | undefined {
+  if (length <= maximumStoredPropertyBytes) return undefined
+  const what = `the properties have ${length} bytes, ${maximumStoredPropertyBytes} at most; put large values into the body`
+  return new MillraceError('PRECONDITION_FAILED', what)
 }
 
 function withOwnHeaders(extras: PublishExtras, propertyBytes: Uint8Array): PublishExtras | MillraceError {

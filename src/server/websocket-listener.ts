@@ -9,6 +9,7 @@ import type { IncomingMessage, Server as HttpServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TlsOptions } from 'node:tls'
+import { ValidationError } from '../model/errors.ts'
 import { peerOf } from './listener.ts'
 import type { Server } from './server.ts'
 import { WebSocketStream } from './websocket-stream.ts'
@@ -38,7 +39,8 @@ export class WebSocketListener {
 
   /** Resolves when it listens. Rejects with what the system said, such as EADDRINUSE. */
   static async open(server: Server, options: WebSocketOptions): Promise<WebSocketListener> {
-    const { tls, host = '127.0.0.1', port, origins = [] } = options
+    const { tls, host = '127.0.0.1', port } = options
+    const origins = (options.origins ?? []).map(originOf)
     const settings = {
       requestTimeout: server.limits.handshakeTimeoutMs,
       noDelay: true,
@@ -103,6 +105,17 @@ export class WebSocketListener {
 const switching = 'HTTP/1.1 101 Switching Protocols\r\n'
 const badRequest = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'
 const forbidden = 'HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n'
+
+/** As browsers write it. Throws ValidationError INVALID_OPTION. */
+function originOf(given: string): string {
+  if (given === '*' || given === 'null') return given
+  const origin = URL.canParse(given) ? new URL(given).origin : 'null'
+  if (origin !== 'null') return origin
+  throw new ValidationError(
+    'INVALID_OPTION',
+    `'${given}' is no origin of a web page: write it like https://shop.example, or * for any`,
+  )
+}
 
 /**
  * A browser lets any page open a WebSocket to any host, this machine's own ports too, where guest may log in; but it says

@@ -3,16 +3,16 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { FieldTable, FieldValue } from '../../src/model/field-value.ts'
 import { Message } from '../../src/model/message.ts'
-import { encodeProperties, maximumPropertyBytes } from '../../src/model/properties.ts'
+import { encodeProperties, maximumStoredPropertyBytes } from '../../src/model/properties.ts'
 import { persistentPublish } from '../../src/engine/publish.ts'
 import { Bench } from './harness.ts'
 
 /** Properties that leave so many bytes of the limit. */
 function filling(freeBytes: number, headers: Record<string, FieldValue> = {}): Uint8Array {
   const empty = encodeProperties({ expiration: '60000', headers: { ...headers, filler: '' } }).length
-  const filler = 'x'.repeat(maximumPropertyBytes - empty - freeBytes)
+  const filler = 'x'.repeat(maximumStoredPropertyBytes - empty - freeBytes)
   const bytes = encodeProperties({ expiration: '60000', headers: { ...headers, filler } })
-  assert.equal(bytes.length, maximumPropertyBytes - freeBytes)
+  assert.equal(bytes.length, maximumStoredPropertyBytes - freeBytes)
   return bytes
 }
 
@@ -50,7 +50,7 @@ function setUp() {
     const got = client.session.get({ queue: 'q', noAck: false }, bench.nowMs)
     client.session.reject(got!.delivery.deliveryTag, { requeue: false }, bench.nowMs)
     const letter = client.session.get({ queue: 'dead', noAck: true }, bench.nowMs)!.delivery.entry.message
-    assert.ok(letter.propertyBytes.length <= maximumPropertyBytes)
+    assert.ok(letter.propertyBytes.length <= maximumStoredPropertyBytes)
     assert.equal(letter.routingKey, 'dead')
     return letter.properties
   }
@@ -96,6 +96,33 @@ describe('a dead letter', () => {
     const { letterOf } = setUp()
     assert.deepEqual(Object.keys(letterOf(filling(0)).headers ?? {}), ['filler'])
   })
+})
+
+test('the account of a former death, or one that a publisher made up, is not that of the next', () => {
+  const { bench, client } = setUp()
+  const { session } = client
+  const forged = { 'x-millrace-error': 'made up', 'x-millrace-attempts': 9 }
+  const die = (headers: FieldTable, account: { reason: string; error?: string }): FieldTable => {
+    session.publish(Message.of('', 'q', { headers }, 'body'), persistentPublish, bench.nowMs)
+    const { deliveryTag } = session.get({ queue: 'q', noAck: false }, bench.nowMs)!.delivery
+    session.settleDead(deliveryTag, account, bench.nowMs)
+    return session.get({ queue: 'dead', noAck: true }, bench.nowMs)!.delivery.entry.message.properties
+      .headers!
+  }
+  const first = die(forged, { reason: 'first', error: 'FIRST' })
+  assert.deepEqual([first['x-millrace-error'], first['x-millrace-attempts']], ['FIRST', 1])
+  const second = die(first, { reason: 'second' })
+  assert.deepEqual([second['x-millrace-reason'], second['x-millrace-error']], ['second', undefined])
+})
+
+test('a message with as many headers as it may have is delivered with its count', () => {
+  const { bench, client } = setUp()
+  client.session.publish(Message.ofBytes('', 'q', filling(0), 'body'), persistentPublish, bench.nowMs)
+  client.consume('q', { tag: 'c', arguments: { 'x-millrace-delivery-count': true } })
+  bench.settle()
+  client.session.settleRetry(1, 0, bench.nowMs)
+  bench.settle()
+  assert.equal(client.deliveries.at(-1)?.message.properties.headers?.['x-delivery-count'], 1)
 })
 
 describe('what is passed on with other headers', () => {

@@ -106,22 +106,29 @@ describe('PRECONDITION_FAILED', () => {
     assert.deepEqual(client.drain('q'), ['a'])
   })
 
-  test('for one byte more in a transaction; the next one begins anew', () => {
-    const { client, session } = create({ bytesPerTransaction: 3 })
+  test('for more bytes in all transactions together; what is committed, rolled back or closed makes room', () => {
+    const { bench, client, session } = create({ bytesInTransactions: 1_500 })
+    const large = 'x'.repeat(1_000)
     client.queue('q')
     session.txSelect()
-    client.send('q', 'ab')
+    client.send('q', large)
+    const other = bench.client()
+    other.session.txSelect()
+    other.send('q', 'small')
     assert.equal(
-      codeOf(() => client.send('q', 'cd')),
+      codeOf(() => other.send('q', large)),
       'PRECONDITION_FAILED',
     )
-    client.send('q', 'e')
+    bench.engine.invariants()
     session.txCommit(0)
-    client.send('q', 'fgh')
-    session.txRollback()
-    client.send('q', 'ijk')
-    session.txCommit(0)
-    assert.deepEqual(client.drain('q'), ['ab', 'e', 'ijk'])
+    other.send('q', large)
+    other.session.txRollback()
+    client.send('q', large)
+    session.close(0)
+    other.send('q', large)
+    other.session.txCommit(0)
+    bench.engine.invariants()
+    assert.deepEqual(bench.client().drain('q'), [large, large])
   })
 
   test('for one key more in CC and BCC, and where they are no lists', () => {

@@ -79,10 +79,12 @@ describe('headers of a published message', () => {
     ['x-millrace-delay', -1, 'it must be a whole number from 0'],
     ['x-millrace-delay', 2 ** 52, 'the delay must be from 0'],
     ['x-millrace-key', 1, 'it must be a text'],
+    ['x-millrace-key', 'k'.repeat(256), 'it must be 255 bytes at most'],
+    ['x-millrace-dedupe', 'ü'.repeat(128), 'it must be 255 bytes at most'],
     ['x-millrace-dedupe', true, 'it must be a text'],
     ['x-millrace-dedupe', 'k', 'it is missing'],
   ] as const) {
-    test(`${name} of ${value} is refused: ${words}`, async (t) => {
+    test(`${name} of ${String(value).slice(0, 8)} is refused: ${words}`, async (t) => {
       const client = await open(t)
       send(client, 'm', { [name]: typeof value === 'number' && value > 2 ** 31 ? BigInt(value) : value })
       assert.match(await refusal(client), new RegExp(words))

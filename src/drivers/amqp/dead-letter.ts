@@ -36,7 +36,8 @@ export function deadLetter(death: Death, to: NonNullable<QueueSpec['deadLetter']
     }),
     'x-millrace-reason': shortened(reason),
     'x-millrace-attempts': attempt,
-    ...(error !== undefined && { 'x-millrace-error': shortened(error) }),
+    // Not that of a former death.
+    'x-millrace-error': error === undefined ? undefined : shortened(error),
   }
   for (const name of Object.values(wireHeader)) delete headers[name]
   if (to.routingKey !== undefined) delete headers['CC']
@@ -82,6 +83,7 @@ function history(
   }
 }
 
-function shortened(text: string): string {
+/** A reason or error as a header can hold it. */
+export function shortened(text: string): string {
   return text.length <= maximumAccountLength ? text : `${text.slice(0, maximumAccountLength - 1)}…`
 }

@@ -6,6 +6,7 @@
 import type { Delivery, Outcome, Outgoing, Received } from '../../client/driver.ts'
 import type { Channel, Incoming } from './amqplib.ts'
 import { attemptOf, ReceivedMessage } from './envelope.ts'
+import { isClosedChannel } from './failure.ts'
 import { settleNatively, settlementOf } from './native.ts'
 
 /** What happens to a message besides its acknowledgement. */
@@ -128,9 +129,9 @@ export class AmqpDelivery extends ReceivedMessage implements Delivery {
     if (lost.aborted) return false
     try {
       say(channel, this.#incoming)
-    } catch {
-      // The channel has just closed.
-      return false
+    } catch (error) {
+      if (isClosedChannel(error)) return false
+      throw error
     }
     this.#hold.settled(this.#consumerTag)
     return true

@@ -6,7 +6,7 @@
  * goes. Each comes back by itself (link.ts), and with it what it carried.
  */
 import { Emitter } from '../../std/emitter.ts'
-import { ClosedError, UnsupportedError } from '../../model/errors.ts'
+import { ClosedError, MillraceError, UnsupportedError } from '../../model/errors.ts'
 import type {
   Capabilities,
   Consumer,
@@ -242,11 +242,17 @@ export class AmqpDriver implements Driver {
   async #dial(): Promise<Connection> {
     const { tls, hostname, port, vhost } = this.#settings
     const library = await loadAmqplib()
+    const where = `amqp${tls === undefined ? '' : 's'}://${hostname}:${port}`
+    let connection: Connection
     try {
-      return await dial(library, this.#settings)
+      connection = await dial(library, this.#settings)
     } catch (error) {
-      throw dialFailure(error, `amqp${tls === undefined ? '' : 's'}://${hostname}:${port}`, vhost)
+      throw dialFailure(error, where, vhost)
     }
+    const { isMillrace } = serverOf(serverProperties(connection), this.#settings.queues)
+    if (this.#parts === undefined || this.#parts.server.isMillrace === isMillrace) return connection
+    await connection.close().catch(() => undefined)
+    throw anotherKind(where, isMillrace)
   }
 
   /** The hooks of one of the two connections: the driver is down as soon as one is, and up when both are. */
@@ -298,6 +304,12 @@ const unknownFigures = {
 
 function unsupported(feature: string, hint: string): UnsupportedError {
   return new UnsupportedError({ feature, driver: 'RabbitMQ', hint })
+}
+
+/** What was asked of the one would mean nothing to the other: a delay, a key, a settlement. */
+function anotherKind(where: string, isMillrace: boolean): MillraceError {
+  const now = isMillrace ? "Millrace's broker where RabbitMQ was" : "RabbitMQ where Millrace's broker was"
+  return new MillraceError('NOT_ALLOWED', `At ${where} is ${now}; connect() anew to work with it`)
 }
 
 function closed(): ClosedError {

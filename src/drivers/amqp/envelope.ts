@@ -23,8 +23,8 @@ export interface Wire {
   readonly fields: PublishFields
 }
 
-/** As everywhere: half of an AMQP frame. */
-const maximumHeaderBytes = 64 * 1_024
+/** What amqplib can encode is 64 KiB, the headers of this driver's own among it. */
+const maximumHeaderBytes = 63 * 1_024
 
 /** Headers of this driver's own on the wire. */
 export const wireHeader = {
@@ -77,7 +77,7 @@ export function toWire(outgoing: Outgoing, maximumBodyBytes: number, nowMs: numb
   }
   if (properties.headers !== undefined) assertHeaders(properties)
   const { headers, expiration } = properties
-  const expires = ttlMs === undefined ? expiration : String(wholeMs(ttlMs, 'ttlMs'))
+  const expires = ttlMs === undefined ? expiration : String(ttlOf(ttlMs))
   const table = properties.timestamp === undefined ? headers : { ...headers, [wireHeader.publishedAt]: nowMs }
   return {
     exchange: outgoing.exchange,
@@ -102,6 +102,19 @@ export function toWire(outgoing: Outgoing, maximumBodyBytes: number, nowMs: numb
     } as PublishFields,
   }
 }
+
+/** The server closes the channel, under all other messages, over a time that it cannot wait for. */
+function ttlOf(ttlMs: number): number {
+  const whole = wholeMs(ttlMs, 'ttlMs')
+  if (whole <= maximumTtlMs) return whole
+  throw new ValidationError(
+    'INVALID_ARGUMENT',
+    `ttlMs must be from 0 to ${maximumTtlMs} (49 days) on AMQP, not ${ttlMs}`,
+  )
+}
+
+/** Of RabbitMQ's timers. */
+const maximumTtlMs = 4_294_967_295
 
 /** A whole number of milliseconds from 0. @throws ValidationError INVALID_ARGUMENT */
 export function wholeMs(value: number, name: string): number {
@@ -151,8 +164,9 @@ export function attemptOf(incoming: Incoming): number {
   const headers = headersOf(incoming)
   const carried = headers?.[wireHeader.attempt]
   const returns = headers?.[deliveryCountHeader]
-  const uncounted = incoming.fields.redelivered ? 1 : 0
-  return (typeof carried === 'number' ? carried : 1) + (typeof returns === 'number' ? returns : uncounted)
+  // Without having come back, it has the count of some publisher's own.
+  const counted = incoming.fields.redelivered ? (typeof returns === 'number' ? returns : 1) : 0
+  return (typeof carried === 'number' ? carried : 1) + counted
 }
 
 /**

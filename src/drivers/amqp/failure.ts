@@ -42,6 +42,11 @@ export function asMillraceError(error: unknown, doing: string): Error {
   return new MillraceError(code, `Could not ${doing}: ${said}`, { cause: error })
 }
 
+/** What amqplib throws where something is said on a channel that has just closed. */
+export function isClosedChannel(error: unknown): boolean {
+  return error instanceof Error && error.name === 'IllegalOperationError'
+}
+
 /** It belongs to the connection before, of which the server does not know yet that it is gone: connecting again helps. */
 export function stillHeld(what: string, cause: Error): MillraceError {
   return new MillraceError('CONNECTION_LOST', `${what} is still held by the connection before`, { cause })

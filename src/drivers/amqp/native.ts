@@ -3,8 +3,10 @@
  * de-duplication by headers of the message, and settlements by a message to its pseudo-queue, each one step of the queue.
  */
 import type { Outcome, Outgoing } from '../../client/driver.ts'
+import { ValidationError } from '../../model/errors.ts'
 import { publishHeader, settleHeader, settleKey } from '../../model/extension.ts'
 import type { Channel, Incoming } from './amqplib.ts'
+import { shortened } from './dead-letter.ts'
 import { wholeMs } from './envelope.ts'
 import type { Wire } from './envelope.ts'
 import type { WireTable } from './field-values.ts'
@@ -24,9 +26,19 @@ export function withOrders(wire: Wire, outgoing: Outgoing): Wire {
   if (key !== '') headers[publishHeader.key] = key
   if (dedupe !== undefined) {
     headers[publishHeader.dedupe] = dedupe.key
-    headers[publishHeader.dedupeWindow] = int64(wholeMs(dedupe.windowMs, 'windowMs'))
+    headers[publishHeader.dedupeWindow] = int64(windowOf(dedupe.windowMs))
   }
   return { ...wire, fields: { ...wire.fields, headers } }
+}
+
+/** The server would close the channel over it, under all other messages. */
+function windowOf(windowMs: number): number {
+  const whole = wholeMs(windowMs, 'dedupe.windowMs')
+  if (whole <= maximumWindowMs) return whole
+  throw new ValidationError(
+    'INVALID_ARGUMENT',
+    `dedupe: the window must be from 0 to ${maximumWindowMs} ms, not ${windowMs}`,
+  )
 }
 
 /** What settles a delivery, in the broker's words. @throws ValidationError INVALID_ARGUMENT */
@@ -36,8 +48,8 @@ export function settlementOf(incoming: Incoming, outcome: Exclude<Outcome, { typ
     [settleHeader.outcome]: outcome.type,
   }
   if (outcome.type === 'dead') {
-    headers[settleHeader.reason] = outcome.reason
-    if (outcome.error !== undefined) headers[settleHeader.error] = outcome.error
+    headers[settleHeader.reason] = shortened(outcome.reason)
+    if (outcome.error !== undefined) headers[settleHeader.error] = shortened(outcome.error)
   } else if (outcome.delayMs !== undefined) {
     headers[settleHeader.delay] = int64(wholeMs(Math.ceil(outcome.delayMs), 'delayMs'))
   }

@@ -245,8 +245,8 @@ export class Publisher {
       { cause },
     )
     const named = exchange === 'amq.default' ? '' : exchange
-    const blames = (wire: Wire): boolean => named === undefined || wire.exchange === named
-    this.#unconfirmed.abandon((wire) => (blames(wire) || replyCodeOf(cause) === undefined ? reason : unknown))
+    const isOfAll = replyCodeOf(cause) === undefined
+    this.#unconfirmed.abandon((wire) => (isOfAll || wire.exchange === named ? reason : unknown))
     if (this.#line.length > 0) this.#wake()
   }
 

@@ -42,6 +42,9 @@ export interface SubscriptionSetup {
 /** How long the loss of a connection may be behind that of its queues. */
 const goneMs = 500
 
+/** Until a channel that the server closed is opened anew: whatever it was, it may be done again at once. */
+const anewMs = 500
+
 /** Half a minute of waits; then it is somebody else's queue. */
 const maximumRefusals = 8
 
@@ -271,11 +274,13 @@ export class Subscription implements Consumer {
     if (this.#stage !== stage || cause === undefined) return
     const error = asMillraceError(cause, `consume the queue ${this.#setup.queue}`)
     this.down(error)
-    if (this.#cancelled) return
-    this.#setup
-      .connection()
-      .then((connection) => this.resume(connection))
-      .catch(() => undefined)
+    setTimeout(() => {
+      if (this.#cancelled) return
+      this.#setup
+        .connection()
+        .then((connection) => this.resume(connection))
+        .catch(() => undefined)
+    }, anewMs)
   }
 
   /** Begins anew, and ends where it never can again. */

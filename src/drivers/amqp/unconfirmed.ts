@@ -70,18 +70,27 @@ export class Unconfirmed {
 
   /** The message of this address and id came back; its confirm is still to come. */
   returned(address: Address, verdict: Return = 'returned'): void {
-    const from = Math.max(this.#head, this.#returnedFrom - this.#base)
+    const first = this.#find(address, Math.max(this.#head, this.#returnedFrom - this.#base))
+    if (first === undefined) return
+    // A duplicate of the very id is the later of two that are under way.
+    const isTwin = verdict !== 'returned' && verdict.duplicateOf === address.messageId
+    const slot = (isTwin ? this.#find(address, first + 1) : undefined) ?? first
+    const shipment = this.#shipments[slot] as Shipment
+    shipment.verdicts[this.#indexes[slot] as number] = verdict
+    if (slot === first) this.#returnedFrom = this.#base + slot + 1
+  }
+
+  /** The first slot from there on of a message with that address and id, of which nothing came back yet. */
+  #find(address: Address, from: number): number | undefined {
     for (let slot = from; slot < this.#shipments.length; slot += 1) {
       const shipment = this.#shipments[slot]
       if (shipment === undefined) continue
       const index = this.#indexes[slot] as number
       const wire = shipment.wires[index] as Wire
       if (wire.exchange !== address.exchange || wire.routingKey !== address.routingKey) continue
-      if (wire.fields.messageId !== address.messageId) continue
-      shipment.verdicts[index] = verdict
-      this.#returnedFrom = this.#base + slot + 1
-      return
+      if (wire.fields.messageId === address.messageId && shipment.verdicts[index] === undefined) return slot
     }
+    return undefined
   }
 
   /** The channel is gone: each gets the verdict made for it, and tags begin anew. */

@@ -137,3 +137,79 @@ test('a key keeps its order, and a duplicate is told by the id of the first', ()
     const second = await queue.send(2, once)
     assert.deepEqual([first.duplicate, second.duplicate, second.id], [false, true, first.id])
   }))
+
+test('an error as long as a page does not hold its message for ever', () =>
+  withBroker(async (mq) => {
+    const queue = mq.queue<string>('pages', { attempts: 1 })
+    const seen: string[] = []
+    await queue.sendMany(['bad', 'good'])
+    const worker = queue.work((job) => {
+      seen.push(job.data)
+      if (job.data === 'bad') throw new Error('x'.repeat(70_000))
+    })
+    await until('both were handled', () => seen.length === 2)
+    await until('it is dead', async () => (await queue.stats()).dead === 1)
+    await worker.close()
+  }))
+
+test('what the broker would refuse is refused alone, and nothing else on its channel', () =>
+  withBroker(async (mq) => {
+    const queue = mq.queue<number>('q')
+    await queue.declare()
+    const good = Promise.all(Array.from({ length: 200 }, (_each, n) => queue.send(n)))
+    const bad = [
+      queue.send(0, { dedupe: { key: 'k', window: '31d' } }),
+      queue.send(0, { ttl: '60d' }),
+      queue.send(0, { delay: 1, headers: { large: 'x'.repeat(64_600) } }),
+    ]
+    const codes = await Promise.all(bad.map((each) => each.catch((error: { code: string }) => error.code)))
+    assert.deepEqual(codes, ['INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'HEADERS_TOO_LARGE'])
+    await good
+    assert.equal((await queue.stats()).ready, 200)
+  }))
+
+test("a count of returns that is a publisher's own is not the attempt", () =>
+  withBroker(async (mq) => {
+    const queue = mq.queue<string>('q', { attempts: 3 })
+    await queue.send('x', { headers: { 'x-delivery-count': 7 } })
+    for await (const job of queue.consume()) {
+      assert.equal(job.attempt, 1)
+      await job.ack()
+      break
+    }
+  }))
+
+test('a user who may only read may settle what it holds', async () => {
+  await using broker = await startBroker({ port: 0 })
+  const { access } = broker.broker.engine
+  {
+    await using mq = await connect(broker.url)
+    await mq.queue('q', { deadLetter: false }).send('x')
+  }
+  access.grant({ user: 'guest', vhost: '/', configure: '.*', write: '^q', read: '.*' })
+  await using mq = await connect(broker.url)
+  const seen: number[] = []
+  for await (const job of mq.queue('q', { deadLetter: false }).consume()) {
+    seen.push(job.attempt)
+    if (seen.length === 3) break
+    await job.retry({ delay: 1 })
+  }
+  assert.deepEqual(seen, [1, 2, 3])
+})
+
+test('a server of another kind in its place is not worked with: what was asked of the one means nothing to the other', async () => {
+  const first = await startBroker({ port: 0 })
+  const { port } = first
+  await using mq = await connect(first.url)
+  const queue = mq.queue<string>('q')
+  await queue.send('to Millrace')
+  await first.close()
+  const second = await startBroker({ port })
+  // As RabbitMQ: without our own property.
+  delete (second.server.properties as Record<string, unknown>)['millrace']
+  await assert.rejects(queue.send('later', { delay: '1h' }), {
+    code: 'NOT_ALLOWED',
+    message: /connect\(\) anew/,
+  })
+  await second.close()
+})

@@ -122,6 +122,21 @@ test('any order of confirms and returns decides each message once', () => {
   }
 })
 
+test('of two under way with one id and one key, the later one is the duplicate', () => {
+  const { unconfirmed, one } = sent(wire('a', 'm'), wire('a', 'm'))
+  unconfirmed.returned({ exchange: '', routingKey: 'a', messageId: 'm' }, { duplicateOf: 'm' })
+  unconfirmed.confirm(2, true, 'stored')
+  assert.deepEqual(one.verdicts, ['stored', { duplicateOf: 'm' }])
+})
+
+test('both may be duplicates of one that was stored before', () => {
+  const { unconfirmed, one } = sent(wire('a', 'm'), wire('a', 'm'))
+  const address = { exchange: '', routingKey: 'a', messageId: 'm' }
+  for (const _ of one.wires) unconfirmed.returned(address, { duplicateOf: 'm' })
+  unconfirmed.confirm(2, true, 'stored')
+  assert.deepEqual(one.verdicts, [{ duplicateOf: 'm' }, { duplicateOf: 'm' }])
+})
+
 test('a duplicate comes back with the id of the message that is stored', () => {
   const { unconfirmed, one } = sent(wire('a', 'm1'), wire('a', 'm2'))
   unconfirmed.returned({ exchange: '', routingKey: 'a', messageId: 'm2' }, { duplicateOf: 'm0' })
