@@ -78,11 +78,11 @@ export class RedisDriver implements port.Driver {
     const keys = this.#keys
     const driver = this.#id
     this.#caller = caller
-    this.#topology = new DeclaredTopology(caller, keys, driver)
     this.#routes = new Routes(caller, keys.topology)
     const requests = new Requests({ caller, keys, driver })
     this.#ferry = new Ferry({ caller, keys, requests, routes: this.#routes })
-    const onOut = (queue: string): void => void this.#ferry.run(queue).catch(() => undefined)
+    const onOut = (queue: string, waitMs = 0): void => this.#ferry.comeBy(queue, waitMs)
+    this.#topology = new DeclaredTopology({ caller, keys, driver, onOut })
     this.#publisher = new Publisher({ caller, keys, driver, onOut })
     const { maximumBodyBytes } = settings
     this.#outbound = new Outbound({ publisher: this.#publisher, routes: this.#routes, maximumBodyBytes })

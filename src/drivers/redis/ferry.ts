@@ -73,6 +73,14 @@ export class Ferry {
     return running
   }
 
+  /** Now, and once more when what others are bringing is given to whoever comes: they may have died. */
+  comeBy(queue: string, waitMs: number): void {
+    this.run(queue).catch(() => undefined)
+    if (waitMs === 0) return
+    const again = (): void => void this.run(queue).catch(() => undefined)
+    setTimeout(again, Math.min(waitMs, leaseMs) + 1).unref()
+  }
+
   async #run(queue: string): Promise<number> {
     for (let back = 0; ;) {
       const reply = (await this.#ask('fetch', queue, [String(batch), String(leaseMs)])) as readonly Reply[]

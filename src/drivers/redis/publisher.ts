@@ -26,6 +26,8 @@ const full: Outcome = Object.freeze({ type: 'full' })
 
 /** The server remembers the last 64 answers of each client. */
 const maximumCallsUnderWay = 16
+/** More are remembered only while they are in use. */
+const maximumLanes = 1_000
 
 export class Publisher {
   readonly #caller: Caller
@@ -33,6 +35,8 @@ export class Publisher {
   readonly #driver: string
   readonly #onOut: (queue: string) => void
   readonly #lanes = new Map<string, Lane>()
+  /** Of the numbers of lanes that are forgotten. */
+  #highest = 0
   #underWay = 0
   #idle: (() => void)[] = []
 
@@ -61,7 +65,7 @@ export class Publisher {
   #send(queue: string, pack: Pack): Promise<readonly Outcome[]> {
     let lane = this.#lanes.get(queue)
     if (lane === undefined) {
-      lane = { queue, number: 0, underWay: 0, waiting: [] }
+      lane = { queue, number: this.#highest, underWay: 0, waiting: [] }
       this.#lanes.set(queue, lane)
     }
     const parcels = lane.waiting
@@ -80,9 +84,16 @@ export class Publisher {
         lane.underWay -= 1
         this.#underWay -= 1
         if (lane.waiting.length > 0) this.#flush(lane)
+        else if (lane.underWay === 0 && this.#lanes.size > maximumLanes) this.#forget(lane)
         if (this.#underWay === 0) for (const resolve of this.#idle.splice(0)) resolve()
       })
     }
+  }
+
+  /** Its queue may have been one of the many to which answers go. No number is used twice. */
+  #forget(lane: Lane): void {
+    this.#lanes.delete(lane.queue)
+    this.#highest = Math.max(this.#highest, lane.number)
   }
 
   async #ship(lane: Lane, parcels: readonly Parcel[]): Promise<void> {

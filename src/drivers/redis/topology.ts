@@ -19,6 +19,8 @@ import { tableToJson } from './tagged-json.ts'
 
 /** What an exclusive queue may be without its owner's word before it is swept away. */
 const exclusiveMs = 60_000
+/** Of `create`: less than this is no time. */
+const waitsFromReply = 2
 
 export class DeclaredTopology {
   readonly #caller: Caller
@@ -31,10 +33,19 @@ export class DeclaredTopology {
   /** Made by the server when the topology began; another one means that ours was lost. */
   #epoch: string | undefined
 
-  constructor(caller: Caller, keys: Keys, driver: string) {
-    this.#caller = caller
-    this.#keys = keys
-    this.#driver = driver
+  /** Told of a queue in which something waits to be brought elsewhere, and when the last of it may be, in ms. */
+  readonly #onOut: (queue: string, waitMs: number) => void
+
+  constructor(setup: {
+    caller: Caller
+    keys: Keys
+    driver: string
+    onOut: (queue: string, waitMs: number) => void
+  }) {
+    this.#caller = setup.caller
+    this.#keys = setup.keys
+    this.#driver = setup.driver
+    this.#onOut = setup.onOut
   }
 
   get epoch(): string | undefined {
@@ -151,12 +162,13 @@ export class DeclaredTopology {
   async #create(spec: QueueSpec): Promise<void> {
     const { name } = spec
     const doing = `declare the queue ${name}`
-    await this.#caller.call({
+    const reply = await this.#caller.call({
       name: 'create',
       key: this.#keys.queue(name),
       words: fieldsOf(spec, this.#driver),
       doing,
     })
+    if (Number(reply) >= waitsFromReply) this.#onOut(name, Number(reply) - waitsFromReply)
     const unusedMs = spec.exclusive === true ? exclusiveMs : spec.expiresMs
     if (unusedMs === undefined) return
     await this.#caller.call({

@@ -62,6 +62,9 @@ describe('consumers on Redis', { skip }, () => {
     assert.deepEqual(await brokenKeys(server, prefix), [])
     await driver.close()
     assert.deepEqual(await brokenKeys(server, prefix), [])
+    const requests = (await server.command('KEYS', `${prefix}:{q}:requests:*`)) as string[]
+    // Of the publisher: those of consumers that left are gone.
+    assert.equal(requests.length, 1)
   })
 
   test('one of higher priority whose process is gone is not waited for', async () => {

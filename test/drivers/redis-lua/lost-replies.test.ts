@@ -224,6 +224,19 @@ async function takeOne(driver: Driver): Promise<Delivery> {
   })
 }
 
+test('a send to one of very many queues is done once too', { skip }, async () => {
+  await using world = await World.make()
+  const { driver, proxy } = world
+  const to = (routingKey: string): Outgoing => ({ exchange: '', routingKey, properties: {}, body: 'x' })
+  await driver.publish(Array.from({ length: 1_100 }, (_, index) => to(`nowhere-${index}`)))
+  for (let count = 1; count <= 3; count += 1) {
+    const cut = proxy.cutAt('millrace_publish')
+    assert.deepEqual(await driver.publish([to('work')]), [{ type: 'stored' }])
+    await cut
+    assert.equal((await driver.stats('work')).ready, count)
+  }
+})
+
 describe('a call whose connection goes is made again, and done once', { skip }, () => {
   for (const { call, at, prepare, run, told, work, other } of cases) {
     for (const before of [false, true]) {

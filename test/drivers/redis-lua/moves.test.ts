@@ -115,6 +115,24 @@ describe('messages on their way to another queue', { skip }, () => {
     })
   })
 
+  test('what somebody was bringing who died is brought by a program that declares the queue', async () => {
+    await withQueues([{ name: 'a' }, { name: 'b' }], async (driver) => {
+      await send(driver, 'a', 3)
+      const base = `moves-${worlds}:{a}`
+      // One who gives itself half a second, and is never heard of again.
+      await server?.command('FCALL', 'millrace_send', '1', base, 'dead', '1', '0', 'b', '10')
+      await server?.command('FCALL', 'millrace_fetch', '1', base, 'dead', '2', '0', '2', '500')
+      const next = redisDriver(`${server?.url()}?prefix=moves-${worlds}`)
+      await next.open()
+      await next.declare({ queues: [{ name: 'a' }, { name: 'b' }] })
+      for (let waited = 0; (await driver.stats('b')).ready < 3; waited += 20) {
+        assert.ok(waited < 5_000, 'nobody brings it')
+        await sleep(20)
+      }
+      await next.close()
+    })
+  })
+
   test('who comes late with a message brings nothing, for others may have brought it and it is forgotten', async () => {
     await withQueues([{ name: 'a' }, { name: 'b' }], async (driver) => {
       await send(driver, 'a', 1)

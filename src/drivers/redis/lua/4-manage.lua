@@ -1,8 +1,12 @@
 -- Queues as a whole: made, looked at, emptied, paused, deleted.
 
--- Fields and values of the declaration; one that is there stays as it is.
+-- Fields and values of the declaration; one that is there stays as it is. 1: it was made. 0: it was there. 2 and more: it was
+-- there, and something waits to be brought elsewhere, all of it in so many ms less 2; who was about to may have died.
 function commands.create(keys, args)
-  if call('HEXISTS', keys[1], 'born') == 1 then return 0 end
+  if call('HEXISTS', keys[1], 'born') == 1 then
+    local last = call('ZRANGE', keys[1] .. ':out', -1, -1, 'WITHSCORES')[2]
+    return last and 2 + math.max(0, tonumber(last) - now_ms()) or 0
+  end
   local time = call('TIME')
   call('HSET', keys[1], 'born', time[1] .. '.' .. time[2], unpack(args))
   return 1
@@ -54,6 +58,8 @@ function commands.leave(keys, args)
   if not queue then return 'missing' end
   if not call('ZSCORE', queue.base .. ':consumers', args[1]) then return 'lost' end
   dismiss(queue, args[1], args[2] == '1')
+  -- All that it asked has been answered.
+  call('UNLINK', queue.base .. ':requests:' .. args[1])
   if queue.auto_delete and args[2] ~= '1' and call('ZCARD', queue.base .. ':consumers') == 0 then
     delete_queue(queue)
     return 'deleted'
