@@ -41,7 +41,7 @@ const mutants: readonly Mutant[] = [
             'local held = {} for index = 1, #entries do held[index] = 1 end',
           ),
     },
-    noticed: /was ended twice|was delivered again after its end/,
+    noticed: /was ended twice|was delivered again|is gone|could not be drained/,
   },
 ]
 

@@ -82,7 +82,9 @@ class Run {
 
   async start(): Promise<void> {
     const { sync = 'always', spoil } = this.#options
-    this.#server = await RedisServer.start({ sync })
+    // The file is rewritten now and then, and so the server is killed at that too.
+    const settings = { 'auto-aof-rewrite-min-size': '4mb' }
+    this.#server = await RedisServer.start({ sync, settings })
     if (spoil !== undefined) await spoilLibrary(this.#server, spoil)
     for (let index = 0; index < workers; index += 1) this.#workers.push(this.#spawn('run'))
     for (const worker of this.#workers) await worker.ready

@@ -66,8 +66,8 @@ export class Consumer implements port.Consumer {
   #state: 'joining' | 'working' | 'resting' | 'gone' = 'joining'
   #timer: NodeJS.Timeout | undefined
   readonly #lease = new Lease(() => this.#lapse())
-  /** The lease has run out as far as we can tell. */
-  #lapsed = false
+  /** The lease has run out as far as we can tell, with nothing or something in somebody's hands. */
+  #lapsed: false | 'idle' | 'handling' = false
   #onIdle: (() => void)[] = []
   #expiresMs = 0
 
@@ -296,7 +296,7 @@ export class Consumer implements port.Consumer {
   }
 
   #loseHold(): void {
-    this.#lapsed = true
+    this.#lapsed ||= this.#held.size === 0 ? 'idle' : 'handling'
     this.#loseAll(
       new MillraceError('CONNECTION_LOST', `The lease on messages of ${this.queue} was not renewed in time`),
     )
@@ -318,12 +318,12 @@ export class Consumer implements port.Consumer {
   }
 
   async #beginAnew(): Promise<void> {
-    const lapsed = this.#lapsed ? this.#name : undefined
+    const [name, lapsed] = [this.#name, this.#lapsed]
     this.#lapsed = false
     if (this.#state !== 'working') return
     try {
       // The others need not wait until the server knows.
-      if (lapsed !== undefined) await this.#call('leave', [lapsed, '1'])
+      if (lapsed !== false) await this.#call('leave', [name, lapsed === 'idle' ? '2' : '1'])
       await this.#join()
       this.#hungry = true
     } catch (error) {

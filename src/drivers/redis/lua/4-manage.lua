@@ -51,7 +51,8 @@ function commands.delete(keys, args)
   return { 'ok', held }
 end
 
--- consumer, late ('1': its lease is over): gone for good. What it holds goes back, an attempt used up if it was late.
+-- consumer, late ('1': its lease is over; '2': and nothing of what it holds was looked at): gone for good. What it holds goes
+-- back, an attempt used up with '1'.
 -- 'deleted' where that was the queue's last one; who was late comes again.
 function commands.leave(keys, args)
   local queue = open_queue(keys[1])
@@ -60,7 +61,7 @@ function commands.leave(keys, args)
   dismiss(queue, args[1], args[2] == '1')
   -- All that it asked has been answered.
   call('UNLINK', queue.base .. ':requests:' .. args[1])
-  if queue.auto_delete and args[2] ~= '1' and call('ZCARD', queue.base .. ':consumers') == 0 then
+  if queue.auto_delete and (args[2] or '0') == '0' and call('ZCARD', queue.base .. ':consumers') == 0 then
     delete_queue(queue)
     return 'deleted'
   end
