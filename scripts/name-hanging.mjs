@@ -4,8 +4,8 @@ import { basename } from 'node:path'
 
 const { clearTimeout, setInterval, setTimeout } = globalThis
 const tellEveryMs = 60_000
-/** Several times what the slowest test takes on a busy machine: those that start many processes take over a minute there. */
-const hangsAfterMs = /faults|conformance/.test(process.argv[1] ?? '') ? 300_000 : 120_000
+/** Several times what the slowest test takes on a busy machine: kills and sequences by the hundred take over a minute there. */
+const hangsAfterMs = /faults|conformance|differential/.test(process.argv[1] ?? '') ? 300_000 : 120_000
 
 if (process.env['NODE_TEST_CONTEXT'] !== undefined) {
   const { afterEach, beforeEach } = await import('node:test')
