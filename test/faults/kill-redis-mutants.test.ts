@@ -1,5 +1,6 @@
 /** The kill program itself: what breaks a promise is found out. */
 import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, test } from 'node:test'
 import { findRedis } from '../servers/redis.ts'
@@ -49,6 +50,8 @@ describe('a Redis or driver that breaks a promise is found out', { skip }, () =>
   for (const { lie, options, noticed } of mutants) {
     test(lie, async () => {
       const { broken } = await killRedisOverAndOver({ rounds: 1, seed: 1, entry, ...options })
+      const kept = broken.find((line) => line.startsWith('kept: '))
+      if (kept !== undefined) rmSync(kept.slice('kept: '.length), { recursive: true, force: true })
       assert.ok(
         broken.some((line) => noticed.test(line)),
         `it did not notice; it said: ${broken.join('\n')}`,
