@@ -9,6 +9,9 @@ import type { WheelTask } from './timer-wheel.ts'
 /** How often a connection without heartbeats is looked at. */
 const idleLookMs = 15_000
 
+/** A look that comes so much later than asked for says that nobody was looked at or listened to. */
+const standstillMs = 1_000
+
 /** A peer may miss one heartbeat; after two the connection is dead (section 4.2.7). */
 const missedHeartbeats = 2
 
@@ -17,6 +20,8 @@ export class ConnectionTimes implements WheelTask {
   readonly openedAtMs: number
   readonly #connection: Connection
   #receivedAtMs: number
+  /** When it is to be looked at again, while it runs. */
+  #lookAtMs = 0
   /** When the state that it is in must have ended; Infinity for running. */
   #deadlineMs: number
   #stuckSinceMs = 0
@@ -40,7 +45,8 @@ export class ConnectionTimes implements WheelTask {
   opened(nowMs: number): void {
     this.#deadlineMs = Infinity
     this.#timeoutsLookedAtMs = nowMs
-    this.#connection.server.wheel.add(this, nowMs + this.#lookMs())
+    this.#lookAtMs = nowMs + this.#lookMs()
+    this.#connection.server.wheel.add(this, this.#lookAtMs)
   }
 
   /** The end has begun. @param told the peer has been told, or has said so itself */
@@ -55,12 +61,15 @@ export class ConnectionTimes implements WheelTask {
     if (connection.state === 'closed') return Infinity
     if (nowMs >= this.#deadlineMs) return this.#late()
     if (this.#deadlineMs !== Infinity) return this.#deadlineMs
-    const silentMs = this.#lookMs()
+    const lateMs = nowMs - this.#lookAtMs
+    this.#lookAtMs = nowMs + this.#lookMs()
     const { heartbeatSeconds } = connection.handshake.tuned
     if (heartbeatSeconds > 0) {
       // A socket that is not read hears nothing.
       const deadMs = missedHeartbeats * heartbeatSeconds * 1000
       if (!connection.paused && nowMs - this.#receivedAtMs > deadMs) {
+        // This process stood still, and what came meanwhile is not read yet: timers go before sockets.
+        if (lateMs > standstillMs) return (this.#lookAtMs = nowMs + standstillMs)
         return this.#destroy('missed heartbeats', { heartbeatSeconds })
       }
       // Whatever else was said: some clients take one interval without a byte for the end, instead of two.
@@ -68,7 +77,7 @@ export class ConnectionTimes implements WheelTask {
     }
     if (this.#isStuck(nowMs)) return this.#destroy('the peer does not read')
     this.#lookAtConsumers(nowMs)
-    return nowMs + silentMs
+    return this.#lookAtMs
   }
 
   #lookMs(): number {

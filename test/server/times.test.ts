@@ -158,3 +158,34 @@ test('where no time is too long, a queue may still say what is', () => {
   times.due(15_000)
   assert.deepEqual(asked, [Infinity])
 })
+
+test('a broker that stood still hears what came meanwhile before it takes anybody for dead', () => {
+  let destroyed = false
+  const connection = {
+    state: 'running',
+    paused: false,
+    peer: { name: '' },
+    server: {
+      limits: { consumerTimeoutMs: 0 },
+      wheel: { add: () => undefined },
+      log: { warn: () => undefined },
+    },
+    output: { progress: () => ({ writes: 1, waitingBytes: 0 }), heartbeat: () => undefined },
+    handshake: { tuned: { heartbeatSeconds: 2 } },
+    channels: new Map(),
+    inputHandled: () => undefined,
+    destroy: () => (destroyed = true),
+  } as unknown as Connection
+  const times = new ConnectionTimes(connection, 0)
+  times.opened(0)
+  assert.equal(times.due(1_000), 2_000)
+  // For a minute nothing ran; the timer comes before the sockets are read.
+  const next = times.due(60_000)
+  assert.deepEqual([destroyed, next], [false, 61_000])
+  times.received(60_000)
+  times.due(next)
+  assert.equal(destroyed, false)
+  for (let nowMs = 62_000; nowMs < 64_000; nowMs = times.due(nowMs)) assert.equal(destroyed, false)
+  times.due(65_000)
+  assert.equal(destroyed, true)
+})
