@@ -1,6 +1,7 @@
 // Runs the tests: all of them, or those whose path holds one of the given words. `node scripts/test.mjs store client`
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
 const words = process.argv.slice(2)
@@ -15,7 +16,9 @@ if (files.length === 0) {
 }
 // A test that hangs is named and ended by what is imported; this bound is for a file whose thread never comes to rest.
 const fileTimeoutMs = 900_000
-const flags = ['--import', 'tsx', '--import', './scripts/name-hanging.mjs', '--test', '--test-concurrency=2']
+// One more than there are processors: many files wait for servers most of the time.
+const concurrency = `--test-concurrency=${availableParallelism() + 1}`
+const flags = ['--import', 'tsx', '--import', './scripts/name-hanging.mjs', '--test', concurrency]
 const child = spawn(process.execPath, [...flags, `--test-timeout=${fileTimeoutMs}`, ...files], {
   stdio: 'inherit',
 })
