@@ -1,9 +1,9 @@
 /**
  * Order by key within one queue: of the messages with one key, one at a time is in consumers' hands.
  *
- * An entry owns its key from its first delivery until it leaves the queue; an entry that supersedes it (a retry)
- * inherits the key, and is found as its owner after a crash (see model/entry.ts). Later entries of the key that reach the head meanwhile are parked, and the first of them becomes
- * the owner when the key is free.
+ * An entry owns its key from its first delivery until it leaves the queue; an entry that supersedes it (a retry) inherits the
+ * key, and is found as its owner after a crash (see model/entry.ts). Later entries of the key that reach the head meanwhile are
+ * parked, and the first of them becomes the owner when the key is free.
  *
  *     free ──admit──▶ owned by seq ──release──▶ owned by the first parked, or free
  */

@@ -1,6 +1,6 @@
 /**
- * Whether a connection's socket is read: not while its login is looked at, while its publishes must wait, while its channels have set much aside, or while
- * it takes none of its answers.
+ * Whether a connection's socket is read: not while its login is looked at, while its publishes must wait, while its channels
+ * have set much aside, or while it takes none of its answers.
  */
 import type { Duplex } from 'node:stream'
 
