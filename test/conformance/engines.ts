@@ -4,7 +4,7 @@ import { fileEngine } from './file-engine.ts'
 import { memoryEngine } from './memory-engine.ts'
 import { millraceEngine } from './millrace-engine.ts'
 import { rabbitMqEngine } from './rabbitmq-engine.ts'
-import { redisEngine } from './redis-engine.ts'
+import { redisClusterEngine, redisEngine } from './redis-engine.ts'
 
 export const engines: readonly EngineUnderTest[] = [
   memoryEngine,
@@ -12,4 +12,5 @@ export const engines: readonly EngineUnderTest[] = [
   rabbitMqEngine,
   millraceEngine,
   redisEngine,
+  redisClusterEngine,
 ]

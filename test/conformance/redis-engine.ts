@@ -32,7 +32,7 @@ export const redisEngine = engineOn('redis', async () => {
   }
 })
 
-export const redisClusterEngine = engineOn('redis: a cluster', async () => {
+export const redisClusterEngine = engineOn('redis: on a cluster', async () => {
   const cluster = await RedisCluster.start({ sync: 'always', users: true })
   return {
     servers: cluster.servers,
