@@ -5,6 +5,7 @@
  * It is one record with the departure from the old queue: at a crash the message is in exactly one of the two.
  */
 import type { Entry } from '../model/entry.ts'
+import { shortened } from '../model/death-account.ts'
 import { isFieldArray } from '../model/field-value.ts'
 import type { FieldTable, FieldValue } from '../model/field-value.ts'
 import type { HeaderChange } from '../model/header-change.ts'
@@ -16,9 +17,6 @@ import type { Queue } from './queue.ts'
 import { routingKeysOf } from './routing-keys.ts'
 
 export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
-
-/** Characters of a reason or error that a dead letter carries. */
-const maximumAccountLength = 4_096
 
 export interface Death {
   readonly reason: DeathReason
@@ -149,11 +147,6 @@ function deathChange(
 }
 
 const accountHeaders = ['x-millrace-reason', 'x-millrace-attempts', 'x-millrace-error'] as const
-
-/** An error may quote a whole page, and headers have a limit: a letter that breaks it could not be put on record. */
-function shortened(text: string): string {
-  return text.length <= maximumAccountLength ? text : `${text.slice(0, maximumAccountLength - 1)}…`
-}
 
 function deathHeaders(
   queue: Queue,

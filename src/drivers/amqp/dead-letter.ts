@@ -4,13 +4,11 @@
  * (https://www.rabbitmq.com/docs/dlx#effects).
  */
 import type { QueueSpec } from '../../client/driver.ts'
+import { shortened } from '../../model/death-account.ts'
 import type { Incoming } from './amqplib.ts'
 import { cleaned, headersOf, moved, ReceivedMessage, wireHeader } from './envelope.ts'
 import type { Wire } from './envelope.ts'
 import type { WireTable } from './field-values.ts'
-
-/** Characters of a reason or error that a dead letter carries. */
-const maximumAccountLength = 4_096
 
 export interface Death {
   readonly incoming: Incoming
@@ -81,9 +79,4 @@ function history(
     'x-first-death-queue': queue,
     'x-first-death-exchange': exchange,
   }
-}
-
-/** A reason or error as a header can hold it. */
-export function shortened(text: string): string {
-  return text.length <= maximumAccountLength ? text : `${text.slice(0, maximumAccountLength - 1)}…`
 }

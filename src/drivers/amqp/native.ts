@@ -3,10 +3,10 @@
  * de-duplication by headers of the message, and settlements by a message to its pseudo-queue, each one step of the queue.
  */
 import type { Outcome, Outgoing } from '../../client/driver.ts'
+import { shortened } from '../../model/death-account.ts'
 import { ValidationError } from '../../model/errors.ts'
 import { publishHeader, settleHeader, settleKey } from '../../model/extension.ts'
 import type { Channel, Incoming } from './amqplib.ts'
-import { shortened } from './dead-letter.ts'
 import { wholeMs } from './envelope.ts'
 import type { Wire } from './envelope.ts'
 import type { WireTable } from './field-values.ts'

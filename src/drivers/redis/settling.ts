@@ -1,5 +1,6 @@
 /** What a consumer has to tell with its next request, and who waits for the answer. */
 import { Deferred } from '../../std/deferred.ts'
+import { shortened } from '../../model/death-account.ts'
 import type { Outcome } from '../../client/driver.ts'
 import type { RedisDelivery } from './delivery.ts'
 import type { Argument } from './node-redis.ts'
@@ -60,9 +61,6 @@ export class Settling {
   }
 }
 
-/** Characters of a reason or error that a dead letter carries. */
-const maximumAccountLength = 4_096
-
 function wordsOf(outcome: Exclude<Outcome, { type: 'ack' }>): string[] {
   switch (outcome.type) {
     case 'retry':
@@ -72,8 +70,4 @@ function wordsOf(outcome: Exclude<Outcome, { type: 'ack' }>): string[] {
     case 'dead':
       return ['dead', '0', shortened(outcome.reason), shortened(outcome.error ?? '')]
   }
-}
-
-function shortened(text: string): string {
-  return text.length <= maximumAccountLength ? text : `${text.slice(0, maximumAccountLength - 1)}…`
 }
