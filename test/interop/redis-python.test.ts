@@ -45,12 +45,19 @@ async function world(t: TestContext): Promise<{ url: string; mq: Client }> {
   return { url, mq }
 }
 
-/** What it returned for each of these sends. */
-async function pythonSends(url: string, queue: string, sends: readonly object[]): Promise<unknown[]> {
+/** What it returned for each of these sends; `onFirst` once the first has returned. */
+async function pythonSends(
+  url: string,
+  queue: string,
+  sends: readonly object[],
+  onFirst?: () => void,
+): Promise<unknown[]> {
   const child = spawnPython(program, url, queue, 'send')
   child.stdin.end(sends.map((send) => `${JSON.stringify(send)}\n`).join(''))
   const told: unknown[] = []
-  for await (const line of createInterface({ input: child.stdout })) told.push(JSON.parse(line))
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (told.push(JSON.parse(line)) === 1) onFirst?.()
+  }
   if (child.exitCode === null) await once(child, 'exit')
   assert.equal(child.exitCode, 0)
   return told
@@ -170,12 +177,14 @@ describe('Python sends, Node consumes', { skip, concurrency: 1 }, () => {
     const proxy = await Proxy.start({ port: server.port })
     t.after(() => proxy.close())
     const numbers = Array.from({ length: 2_000 }, (_, index) => index)
-    const harm = setInterval(() => proxy.reset(), 40)
-    const throughProxy = url.replace(`:${server.port}`, `:${proxy.port}`)
+    // Who cannot connect at all is told so at once: the harm begins when Python has.
+    let harm: NodeJS.Timeout | undefined
+    t.after(() => clearInterval(harm))
     const told = await pythonSends(
-      throughProxy,
+      url.replace(`:${server.port}`, `:${proxy.port}`),
       'q',
       numbers.map((data) => ({ data })),
+      () => (harm = setInterval(() => proxy.reset(), 40)),
     )
     clearInterval(harm)
     assert.equal(told.length, numbers.length)
