@@ -158,6 +158,8 @@ async function tenLeases(trial: Trial): Promise<void> {
     await worker.ready
   }
   await client.queue('q').send('long')
+  // Patience begins when it should be done: a lease may be long.
+  await trial.sleep(jobMs)
   await trial.eventually('the job is done', () => completed > 0)
   await trial.sleep(quietMs)
   assert.equal(runs, 1)

@@ -6,7 +6,7 @@ import { ClosedError } from '../model/errors.ts'
 import { assertFigures } from './figures.ts'
 import { declareQueue, fill, Inbox, numbered, publishOne, range, text, to } from './inbox.ts'
 import type { Line } from './line.ts'
-import { memoryBytes } from './publish-memory.ts'
+import { assertMemory, memoryBytes } from './publish-memory.ts'
 import { assertCode, within } from './trial.ts'
 import type { Trial } from './trial.ts'
 
@@ -128,9 +128,8 @@ async function soak(trial: Trial): Promise<void> {
   await trial.eventually('sockets and timers are as before', () => {
     return process.getActiveResourcesInfo().length <= before.resources + 2
   })
-  const grownBytes = memoryBytes() - before.memoryBytes
-  const tolerated = 8 * 1_024 * 1_024
-  assert.ok(grownBytes < tolerated, `${handled} messages grew memory by ${Math.round(grownBytes / 1_024)} KB`)
+  const toleratedBytes = 8 * 1_024 * 1_024
+  await assertMemory(trial, { what: `${handled} messages`, beforeBytes: before.memoryBytes, toleratedBytes })
   const stats = await driver.stats('q')
   assertFigures(stats, { ready: 0, unacked: 0, delayed: 0, consumers: 0 })
   trial.note(`${trial.soakMs / 1_000} s instead of an hour`)

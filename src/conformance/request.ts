@@ -68,8 +68,9 @@ async function lateReply(trial: Trial): Promise<void> {
   const asker = await trial.client()
   // What the first request declares must not use up the second one's patience.
   assert.equal(await asker.request('slow', 'first', { timeout: '1m' }), 'answer to first')
-  // One that nobody took within its time is dropped, and asked again.
-  while (asked === 0) assertCode(await rejection(asker.request('slow', 'late', { timeout: 200 })), 'TIMEOUT')
+  // One that nobody took within its time is dropped, and asked again, with more patience.
+  for (let timeout = 200; asked === 0; timeout *= 2)
+    assertCode(await rejection(asker.request('slow', 'late', { timeout })), 'TIMEOUT')
   late.resolve()
   assert.equal(await asker.request('slow', 'prompt', { timeout: '1m' }), 'answer to prompt')
   await trial.sleep(quietMs)
@@ -157,6 +158,7 @@ async function durableCatchesUp(trial: Trial): Promise<void> {
   ]
   await publisher.publish('order.created', '4')
   await trial.eventually('the group catches up', () => caughtUp.flat().length >= 3)
+  await trial.eventually('the other group has all', () => others.length >= 4)
   await trial.sleep(quietMs)
   assert.deepEqual(caughtUp.flat().sort(), ['2', '3', '4'], 'each once in the group')
   assert.deepEqual(attended, ['1'])
