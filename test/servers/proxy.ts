@@ -26,6 +26,8 @@ export class Proxy {
   #omen: { word: string; heard: boolean; seen: () => void } | undefined
   /** Connections accepted so far. */
   accepted = 0
+  /** Those that were reset at once. */
+  refused = 0
 
   private constructor(target: { host: string; port: number }) {
     this.#target = target
@@ -110,6 +112,7 @@ export class Proxy {
   #accept(client: Socket): void {
     client.on('error', () => undefined)
     if (this.#health === 'cut') {
+      this.refused += 1
       client.resetAndDestroy()
       return
     }

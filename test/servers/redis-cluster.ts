@@ -6,7 +6,9 @@ import type { RedisOptions } from './redis.ts'
 
 const slots = 16_384
 const masters = 3
-const formTimeoutMs = 30_000
+const patienceMs = 100_000
+/** Nodes that stood still while they met have forgotten it, and nobody but us tells them again. */
+const meetAgainMs = 3_000
 
 interface Node {
   readonly server: RedisServer
@@ -59,7 +61,7 @@ export class RedisCluster {
   async grow(options: RedisOptions = {}): Promise<RedisServer> {
     const node = await startNode(options)
     this.#nodes.push(node)
-    await this.#meet(node)
+    await this.#meet([node])
     await this.whenWhole()
     return node.server
   }
@@ -78,12 +80,14 @@ export class RedisCluster {
       await server.command('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to))
       await server.command('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1))
     }
-    for (const node of this.#nodes.slice(1)) await this.#meet(node)
-    await this.#eventually(`cluster_known_nodes:${this.#nodes.length}`)
+    await this.#meet(this.#nodes.slice(1))
     for (const [index, server] of servers.entries()) {
       if (index < masters) continue
       const master = await nodeId(servers[index % masters] as RedisServer)
-      await server.command('CLUSTER', 'REPLICATE', master)
+      // As soon as it knows that node by its name.
+      await until('a replica', async () => {
+        return (await server.command('CLUSTER', 'REPLICATE', master)) === 'OK'
+      })
     }
     await this.whenWhole()
     for (const server of servers.slice(masters))
@@ -92,8 +96,26 @@ export class RedisCluster {
       })
   }
 
-  async #meet({ server, busPort }: Node): Promise<void> {
-    await this.servers[0]?.command('CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(busPort))
+  /** Resolves when all know of each other. */
+  async #meet(nodes: readonly Node[]): Promise<void> {
+    let askedMs = -Infinity
+    await until('nodes that know each other', async () => {
+      if (performance.now() - askedMs > meetAgainMs) {
+        askedMs = performance.now()
+        for (const { server, busPort } of nodes) {
+          const words = ['127.0.0.1', String(server.port), String(busPort)]
+          await this.servers[0]?.command('CLUSTER', 'MEET', ...words)
+        }
+      }
+      for (const server of this.servers) {
+        const known = String(await server.command('CLUSTER', 'NODES'))
+          .trim()
+          .split('\n')
+        if (known.length !== this.#nodes.length || known.some((line) => line.includes('handshake')))
+          return false
+      }
+      return true
+    })
   }
 
   async #eventually(text: string): Promise<void> {
@@ -124,7 +146,7 @@ async function startNode(options: RedisOptions): Promise<Node> {
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   const startMs = performance.now()
   while (!(await holds().catch(() => false))) {
-    if (performance.now() - startMs > formTimeoutMs) throw new Error(`no cluster: ${what}`)
+    if (performance.now() - startMs > patienceMs) throw new Error(`no cluster: ${what}`)
     await delay(50)
   }
 }

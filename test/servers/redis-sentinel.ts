@@ -1,11 +1,12 @@
-/** A primary with replicas, and three sentinels that watch them and fail over within some two seconds. */
+/** A primary with replicas, and three sentinels that watch them and fail over within some four seconds. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { RedisServer } from './redis.ts'
 import type { RedisOptions } from './redis.ts'
 
 const sentinelCount = 3
 const name = 'mymaster'
-const patienceMs = 30_000
+/** Sentinels that stood still for two seconds trust nobody for half a minute. */
+const patienceMs = 100_000
 
 export class RedisSentinels {
   /** The first began as the primary. */
@@ -86,7 +87,7 @@ function startSentinel(primaryPort: number): Promise<RedisServer> {
   return RedisServer.start({
     sentinel: [
       `sentinel monitor ${name} 127.0.0.1 ${primaryPort} 2`,
-      `sentinel down-after-milliseconds ${name} 1000`,
+      `sentinel down-after-milliseconds ${name} 2500`,
       `sentinel failover-timeout ${name} 4000`,
     ],
   })
