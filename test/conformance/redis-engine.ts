@@ -61,8 +61,8 @@ export async function stopRedis(): Promise<void> {
 }
 
 const heartbeatMs = 3_000
-/** Long enough that a busy machine renews it in time, and ten of them are within the patience of a run. */
-const leaseMs = 2_500
+/** So long that a machine which stands still for two seconds renews it in time, and so short that ten of them are within a test. */
+const leaseMs = 4_000
 
 class RedisHarness implements Harness {
   readonly #site: Site
