@@ -172,6 +172,11 @@ export interface ConsumeOptions {
   readonly exclusive?: boolean
   /** Higher goes first while it has credit (default 0). */
   readonly priority?: number
+  /**
+   * The engine may take a few more than `prefetch` and keep them until there is room, as long as the messages of this consumer
+   * are settled at once: it gives them back to their places when one takes its time. What is handed out stays within `prefetch`.
+   */
+  readonly readAhead?: boolean
   /** The consumer was ended from outside: its queue was deleted or, with the error, the engine failed. */
   readonly onCancelled?: (error?: Error) => void
 }

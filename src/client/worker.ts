@@ -162,6 +162,8 @@ export class Worker<Data = unknown> implements Closable {
         prefetch,
         ...(options.exclusive !== undefined && { exclusive: options.exclusive }),
         ...(options.priority !== undefined && { priority: options.priority }),
+        // Where one consumer goes before another, none may sit on what the other could take.
+        readAhead: options.priority === undefined,
         onCancelled: (error) => this.#cancelled(error),
       },
       (delivery) => this.#take(delivery),

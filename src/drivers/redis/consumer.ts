@@ -13,35 +13,15 @@
  */
 import { ClosedError, MillraceError } from '../../model/errors.ts'
 import type * as port from '../../client/driver.ts'
-import type { Caller } from './caller.ts'
+import type { ConsumerSetup } from './consumer-setup.ts'
 import { RedisDelivery } from './delivery.ts'
 import { joinQueue } from './join.ts'
-import type { Keys } from './keys.ts'
 import { Lease } from './lease.ts'
 import type { Argument, Reply } from './node-redis.ts'
 import { assertDelay } from './outbound.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { Settling } from './settling.ts'
 import { within } from './within.ts'
-
-export interface ConsumerSetup {
-  readonly caller: Caller
-  readonly keys: Keys
-  readonly driver: string
-  readonly queue: string
-  readonly options: port.ConsumeOptions
-  readonly sink: (delivery: port.Delivery) => void
-  readonly leaseMs: number
-  /** A name that no consumer had before. */
-  readonly newName: () => string
-  readonly publish: (out: readonly port.Outgoing[]) => Promise<void>
-  /** Brings what is on its way out of the queue to where it goes. */
-  readonly ferry: () => Promise<void>
-  /** The queue is not there. True where it was lost and is there again; false where somebody deleted it. */
-  readonly onMissing: () => Promise<boolean>
-  /** The name it is woken by has changed. */
-  readonly onNamed: (consumer: Consumer, name: string, before: string | undefined) => void
-  readonly onGone: (consumer: Consumer) => void
-}
 
 /** Deliveries that one request brings at most, so that the server is not kept from others. */
 const maximumClaim = 512
@@ -58,6 +38,8 @@ export class Consumer implements port.Consumer {
   #number = 0
   #prefetch: number
   readonly #held = new Set<RedisDelivery>()
+  /** What of it is not handed out yet. */
+  readonly #ahead = new ReadAhead((delivery) => this.#giveBack(delivery))
   #settling = new Settling()
   /** There may be something to take. */
   #hungry = true
@@ -94,13 +76,14 @@ export class Consumer implements port.Consumer {
 
   setPrefetch(prefetch: number): void {
     this.#prefetch = prefetch
-    this.#hungry = true
-    this.#schedule()
+    this.#handOut()
+    this.wake()
   }
 
   async cancel(): Promise<void> {
     if (this.#state !== 'working' && this.#state !== 'joining') return
     this.#state = 'resting'
+    this.#ahead.stop()
     // A server that is away is told when it is back, or finds out by the lease.
     await within(farewellMs, this.#rest())
   }
@@ -128,9 +111,8 @@ export class Consumer implements port.Consumer {
 
   acknowledge(delivery: RedisDelivery): Promise<boolean> {
     if (delivery.holder !== this.#name) return Promise.resolve(false)
-    this.#held.delete(delivery)
     const settled = this.#settling.acknowledge(delivery)
-    this.#schedule()
+    this.#settled(delivery, true)
     return settled
   }
 
@@ -142,10 +124,9 @@ export class Consumer implements port.Consumer {
     if (outcome.type === 'retry' || outcome.type === 'release') assertDelay(outcome.delayMs ?? 0)
     if (out !== undefined && out.length > 0) await this.#setup.publish(out)
     if (delivery.holder !== this.#name) return false
-    this.#held.delete(delivery)
-    const settled =
-      outcome.type === 'ack' ? this.#settling.acknowledge(delivery) : this.#settling.settle(delivery, outcome)
-    this.#schedule()
+    const isAck = outcome.type === 'ack'
+    const settled = isAck ? this.#settling.acknowledge(delivery) : this.#settling.settle(delivery, outcome)
+    this.#settled(delivery, isAck)
     return settled
   }
 
@@ -160,6 +141,21 @@ export class Consumer implements port.Consumer {
   /** Something is held, or to be told. */
   get isBusy(): boolean {
     return this.#held.size > 0 || this.#settling.size > 0 || this.#underWay !== undefined
+  }
+
+  #settled(delivery: RedisDelivery, isAck: boolean): void {
+    this.#held.delete(delivery)
+    if (this.#setup.options.readAhead === true) {
+      this.#ahead.settled(isAck ? performance.now() - delivery.handedOutMs : Infinity)
+      // Not within the call of who settles: it may not count itself as done before that returns.
+      if (this.#ahead.waiting > 0) queueMicrotask(() => this.#handOut())
+    }
+    this.#schedule()
+  }
+
+  #giveBack(delivery: RedisDelivery): void {
+    delivery.settle({ type: 'release' }).catch(() => undefined)
+    this.#hungry = true
   }
 
   async #rest(): Promise<void> {
@@ -182,9 +178,12 @@ export class Consumer implements port.Consumer {
   }
 
   #pump(): void {
+    if ((this.#hungry && this.#credit > 0) || this.#settling.size > 0) this.#renew()
+  }
+
+  /** A request, even where there is nothing to settle and no credit. */
+  #renew(): void {
     if (this.#underWay !== undefined || this.#state === 'gone' || this.#state === 'joining') return
-    const takes = this.#hungry && this.#credit > 0
-    if (!takes && this.#settling.size === 0) return
     this.#underWay = this.#request()
       .catch(() => undefined)
       .finally(() => {
@@ -207,7 +206,7 @@ export class Consumer implements port.Consumer {
 
   get #credit(): number {
     if (this.#state !== 'working' || this.#lapsed) return 0
-    return Math.min(maximumClaim, Math.max(0, this.#prefetch - this.#held.size))
+    return Math.min(maximumClaim, Math.max(0, this.#prefetch + this.#ahead.allowed - this.#held.size))
   }
 
   /** Never rejects but with what ends the consumer. */
@@ -262,9 +261,21 @@ export class Consumer implements port.Consumer {
         record: reply[index + 2] as Buffer,
       })
       this.#held.add(delivery)
-      if (this.#state === 'working') this.#setup.sink(delivery)
-      else delivery.settle({ type: 'release' }).catch(() => undefined)
+      this.#ahead.push(delivery)
     }
+    if (this.#state === 'working') this.#handOut()
+    else this.#ahead.stop()
+  }
+
+  /** As many as there is room for. */
+  #handOut(): void {
+    while (this.#state === 'working' && this.#held.size - this.#ahead.waiting < this.#prefetch) {
+      const delivery = this.#ahead.shift()
+      if (delivery === undefined) break
+      if (this.#setup.options.readAhead === true) delivery.handedOutMs = performance.now()
+      this.#setup.sink(delivery)
+    }
+    this.#ahead.watch()
   }
 
   /** Comes again when something is due, and in time for the lease. */
@@ -277,17 +288,6 @@ export class Consumer implements port.Consumer {
       this.#hungry = true
       this.#renew()
     }, ms)
-  }
-
-  /** A request even where there is nothing to settle and no credit. */
-  #renew(): void {
-    if (this.#underWay !== undefined || this.#state === 'gone' || this.#state === 'joining') return
-    this.#underWay = this.#request()
-      .catch(() => undefined)
-      .finally(() => {
-        this.#underWay = undefined
-        this.#requested()
-      })
   }
 
   #lapse(): void {
@@ -305,6 +305,7 @@ export class Consumer implements port.Consumer {
   #loseAll(cause: Error): void {
     for (const delivery of this.#held) delivery.lose(cause)
     this.#held.clear()
+    this.#ahead.lose()
   }
 
   async #lostOrMissing(verdict: string): Promise<void> {

@@ -11,6 +11,8 @@ export class RedisDelivery implements Delivery {
   readonly holder: string
   readonly entry: string
   readonly attempt: number
+  /** Of `performance.now()`, where its consumer reads ahead. */
+  handedOutMs = 0
   readonly #record: Buffer
   #message: StoredMessage | undefined
   #lost: AbortController | undefined

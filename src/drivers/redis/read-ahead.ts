@@ -1,0 +1,79 @@
+/**
+ * What a consumer has taken and has no room for yet. Where each message is settled at once, a trip to the server for each is
+ * most of what it costs: so a consumer whose messages were settled quickly takes a few more than it may hand out. When one
+ * of them takes its time the others go back to their places, for whoever is free.
+ *
+ * One that ends its process has ended no others' chances: who begins anew reads nothing ahead until it was quick again.
+ */
+import { Deque } from '../../std/deque.ts'
+import type { RedisDelivery } from './delivery.ts'
+
+/** Taken ahead of what there is room for, at most. */
+const most = 16
+/** Settled within so long after it was handed out, a message was quick; after so many in a row the next are expected to be. */
+const quickMs = 2
+const quickInARow = 16
+/** So long nobody's message waits for those before it, none of which is settled; it may be twice that. */
+const patienceMs = 10
+
+export class ReadAhead {
+  readonly #giveBack: (delivery: RedisDelivery) => void
+  readonly #waiting = new Deque<RedisDelivery>()
+  #quick = 0
+  #settled = 0
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param giveBack to its place in the queue, unhandled */
+  constructor(giveBack: (delivery: RedisDelivery) => void) {
+    this.#giveBack = giveBack
+  }
+
+  /** How many may be taken at present beside what there is room for. */
+  get allowed(): number {
+    return this.#quick < quickInARow ? 0 : most
+  }
+
+  /** Taken, and handed to nobody. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  push(delivery: RedisDelivery): void {
+    this.#waiting.push(delivery)
+  }
+
+  /** The next one, there being room. */
+  shift(): RedisDelivery | undefined {
+    return this.#waiting.shift()
+  }
+
+  /** Nothing more is handed out for now: what waits must not wait long. */
+  watch(): void {
+    if (this.#waiting.length === 0 || this.#timer !== undefined) return
+    const settled = this.#settled
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      if (this.#settled === settled) this.stop()
+      else this.watch()
+    }, patienceMs)
+  }
+
+  /** @param ms since it was handed out; Infinity where it did not succeed */
+  settled(ms: number): void {
+    this.#settled += 1
+    this.#quick = ms <= quickMs ? this.#quick + 1 : 0
+  }
+
+  /** Gives back what waits, and takes nothing ahead until messages are quick again. */
+  stop(): void {
+    this.#quick = 0
+    for (let delivery = this.shift(); delivery !== undefined; delivery = this.shift())
+      this.#giveBack(delivery)
+  }
+
+  /** What waits is somebody else's by now. */
+  lose(): void {
+    this.#quick = 0
+    while (this.shift() !== undefined);
+  }
+}
