@@ -1,22 +1,12 @@
 /** Channels: order of what is asked and answered, what ends with them, and the graceful stop. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { startBroker } from '../../src/server/index.ts'
 import { RawClient } from '../interop/raw-client.ts'
-import { serve, textOf, until } from './harness.ts'
-
-async function newFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'millrace-channel-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
-  return folder
-}
+import { newFolder, serve, textOf, until } from './harness.ts'
 
 test('what is sent at once is done in order, though declares wait for the disk', async (t) => {
-  const server = await serve(t, { data: await newFolder(t) })
+  const server = await serve(t, { data: await newFolder() })
   const client = await server.open()
   const { writer } = client
   for (let index = 0; index < 50; index += 1) {
@@ -56,7 +46,7 @@ test('what is sent at once is done in order, though declares wait for the disk',
 })
 
 test('while one channel waits for the disk another one does not', async (t) => {
-  const server = await serve(t, { data: await newFolder(t) })
+  const server = await serve(t, { data: await newFolder() })
   const client = await server.open()
   await client.call(2, { type: 'channel.open' }, 'channel.open-ok')
   client.writer.method(1, {
@@ -77,7 +67,7 @@ test('while one channel waits for the disk another one does not', async (t) => {
 })
 
 test('a refusal among what is set aside comes in its turn, and what follows is ignored', async (t) => {
-  const server = await serve(t, { data: await newFolder(t) })
+  const server = await serve(t, { data: await newFolder() })
   const client = await server.open({ answersClose: false })
   client.send(1, { type: 'queue.declare', queue: 'a', durable: true })
   client.send(1, { type: 'queue.declare', queue: 'a', durable: false })
@@ -93,7 +83,7 @@ test('a refusal among what is set aside comes in its turn, and what follows is i
 
 test('a get waits for what has to be read from the disk first', async (t) => {
   const limits = { windowMessages: 4, windowBytes: 4096 }
-  const server = await serve(t, { data: await newFolder(t), engine: { limits } })
+  const server = await serve(t, { data: await newFolder(), engine: { limits } })
   const client = await server.open()
   await client.call(1, { type: 'queue.declare', queue: 'q', durable: true }, 'queue.declare-ok')
   const total = 100
@@ -146,7 +136,7 @@ test('what a connection held comes back when it is dropped, and its exclusive qu
 })
 
 test('a stop tells every client (320) after the confirms of what is stored; what was unacknowledged is there again', async (t) => {
-  const data = await newFolder(t)
+  const data = await newFolder()
   const broker = await startBroker({ port: 0, data })
   const client = await RawClient.open({ port: broker.port })
   await client.call(1, { type: 'channel.open' }, 'channel.open-ok')
@@ -200,7 +190,7 @@ test('a stop reaches publishers that wait, and does not wait for a disk that doe
 })
 
 test('tx: nothing is seen before the commit, all after it, nothing after a rollback', async (t) => {
-  const server = await serve(t, { data: await newFolder(t) })
+  const server = await serve(t, { data: await newFolder() })
   const client = await server.open()
   await client.call(1, { type: 'queue.declare', queue: 'q', durable: true }, 'queue.declare-ok')
   await client.call(1, { type: 'tx.select' }, 'tx.select-ok')

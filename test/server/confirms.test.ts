@@ -1,13 +1,10 @@
 /** Publisher confirms: their numbers, their order, and what they promise. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { ConfirmSequence } from '../../src/server/confirms.ts'
 import type { RawClient } from '../interop/raw-client.ts'
-import { serve, textOf } from './harness.ts'
+import { newFolder, serve, textOf } from './harness.ts'
 
 async function confirming(client: RawClient): Promise<void> {
   await client.call(1, { type: 'confirm.select' }, 'confirm.select-ok')
@@ -35,9 +32,7 @@ async function settled(client: RawClient, count: number): Promise<string[]> {
 }
 
 async function onDisk(t: TestContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'millrace-confirms-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
-  return serve(t, { data: folder })
+  return serve(t, { data: await newFolder() })
 }
 
 test('the numbers begin at 1 after select; a burst takes few confirms', async (t) => {

@@ -1,12 +1,9 @@
 /** The handshake: versions, logins, what is agreed, virtual hosts; what RabbitMQ tells whom when it says no. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { encodeFieldTable } from '../../src/wire/index.ts'
 import type { RawClient } from '../interop/raw-client.ts'
-import { serve } from './harness.ts'
+import { newFolder, serve } from './harness.ts'
 import type { TestServer } from './harness.ts'
 
 async function start(server: TestServer): Promise<RawClient> {
@@ -172,9 +169,8 @@ test('a small frame-max holds for both directions, bodies are split by it', asyn
 
 for (const stored of [false, true]) {
   test(`a client may send its whole handshake at once${stored ? ', though its password takes long to check' : ''}`, async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'millrace-handshake-'))
-    t.after(() => rmSync(folder, { recursive: true, force: true }))
-    const server = await serve(t, { users: { ada: 'secret' }, ...(stored && { data: folder }) })
+    const folder = stored ? { data: await newFolder() } : {}
+    const server = await serve(t, { users: { ada: 'secret' }, ...folder })
     const client = await server.connect()
     client.writer.protocolHeader()
     client.writer.method(0, {

@@ -1,4 +1,8 @@
 /** A broker of the test's own, and raw clients of it with a channel open. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { BrokerOptions, RunningBroker } from '../../src/server/index.ts'
 import { startBroker } from '../../src/server/index.ts'
@@ -35,6 +39,19 @@ export async function serve(t: TestContext, options: BrokerOptions = {}): Promis
       return client
     },
   }
+}
+
+const folders: string[] = []
+// Hooks of a test run in the order they were made: one of its own would go for a folder that its broker still writes to.
+after(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true })
+})
+
+/** A data folder that goes when all tests of its file have ended. */
+export async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-server-'))
+  folders.push(folder)
+  return folder
 }
 
 /** Resolves when it holds, looking each turn; the test's own timeout ends a wait for what never comes. */

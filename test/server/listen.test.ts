@@ -12,7 +12,7 @@ import { connect as connectTls } from 'node:tls'
 import { connect, credentials } from 'amqplib'
 import { startBroker } from '../../src/server/index.ts'
 import type { RunningBroker } from '../../src/server/index.ts'
-import { serve, until } from './harness.ts'
+import { newFolder, serve, until } from './harness.ts'
 
 /** A certificate authority, and certificates of it. */
 function certificates(t: TestContext) {
@@ -58,9 +58,7 @@ test('TLS: what is no TLS ends, and costs nobody else', async (t) => {
 })
 
 test('a UNIX socket, beside the port', { skip: process.platform === 'win32' }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-unix-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  const socketPath = join(folder, 'amqp.sock')
+  const socketPath = join(await newFolder(), 'amqp.sock')
   const { broker } = await serve(t, { socketPath })
   const socket = connectSocket(socketPath)
   socket.write('AMQP\0\0\x09\x01')
