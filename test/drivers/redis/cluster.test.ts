@@ -9,7 +9,11 @@ import type { RedisServer } from '../../servers/redis.ts'
 import { Clients, codeOf, documentedRights, keepSending, keepWorking, listen, until } from './world.ts'
 
 const { skip } = await findRedis()
-const settings = '?cluster=yes&heartbeat=500&lease=3000'
+const settings = '?cluster=yes'
+/** Where none of them dies: a machine that stands still takes no node for dead. */
+const steady = { settings: { 'cluster-node-timeout': '15000' } }
+/** Of the usual lease: who is not told that there is something comes then all the same. */
+const renewalMs = 10_000
 
 /** Names of queues that live on each of the three masters. */
 function oneOfEach(): readonly string[] {
@@ -25,7 +29,7 @@ test(
   'queues on different nodes: one exchange reaches them all, and waiting workers are woken',
   { skip },
   async () => {
-    await using cluster = await RedisCluster.start()
+    await using cluster = await RedisCluster.start(steady)
     await using clients = new Clients()
     const sender = await clients.connect(`${cluster.url()}${settings}`)
     const receiver = await clients.connect(`${cluster.servers[2]?.url()}${settings}`)
@@ -41,7 +45,7 @@ test(
       const startMs = performance.now()
       await events.publish('', number)
       await until(`all three have ${number}`, () => seen.size === 3 * number)
-      assert.ok(performance.now() - startMs < 1_000, 'sooner than the lease is renewed')
+      assert.ok(performance.now() - startMs < renewalMs / 2, 'sooner than the lease is renewed')
     }
     assert.equal(await codeOf(clients.connect(cluster.url())), 'PRECONDITION_FAILED')
     for (const server of cluster.servers) await server.command(...documentedRights(), '+cluster|slots')
@@ -52,7 +56,7 @@ test(
 )
 
 test('a slot moves to another node under load: no message is lost, none comes twice', { skip }, async () => {
-  await using cluster = await RedisCluster.start()
+  await using cluster = await RedisCluster.start(steady)
   await using clients = new Clients()
   const mq = await clients.connect(`${cluster.url()}${settings}`)
   const [name = ''] = oneOfEach()
@@ -76,9 +80,13 @@ test('a slot moves to another node under load: no message is lost, none comes tw
 })
 
 test('a master is killed: its replica takes over, what was confirmed by it is there', { skip }, async () => {
-  await using cluster = await RedisCluster.start({ sync: 'always', replicas: 1 })
+  await using cluster = await RedisCluster.start({
+    sync: 'always',
+    replicas: 1,
+    settings: { 'cluster-node-timeout': '2500' },
+  })
   await using clients = new Clients()
-  const mq = await clients.connect(`${cluster.url()}${settings}&wait=1`)
+  const mq = await clients.connect(`${cluster.url()}${settings}&wait=1&heartbeat=1000`)
   const heard = listen(mq)
   const names = oneOfEach()
   const sendings = names.map((name) => keepSending(mq, name))
@@ -105,7 +113,7 @@ test('a master is killed: its replica takes over, what was confirmed by it is th
     assert.deepEqual([...(codes ?? [])], [])
   }
   assert.equal(heard.lost, 0)
-  assert.equal(heard.unblocked, heard.blocked)
+  await until('it says that it goes on', () => heard.unblocked === heard.blocked)
 })
 
 /** As redis-cli does it: open on both sides, key by key, then told to all. */
@@ -120,7 +128,7 @@ async function moveSlot(
     const keys = (await source.command('CLUSTER', 'GETKEYSINSLOT', number, '1')) as string[]
     if (keys.length === 0) break
     // One at a time, and slowly, so that calls come in between.
-    await source.command('MIGRATE', '127.0.0.1', String(target.port), '', '0', '5000', 'KEYS', ...keys)
+    await source.command('MIGRATE', '127.0.0.1', String(target.port), '', '0', '60000', 'KEYS', ...keys)
     await delay(20)
   }
   for (const server of [target, source]) await server.command('CLUSTER', 'SETSLOT', number, 'NODE', to)

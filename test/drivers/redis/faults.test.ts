@@ -3,10 +3,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Proxy } from '../../servers/proxy.ts'
+import { follow } from '../../servers/redis-sentinel.ts'
 import { findRedis, RedisServer } from '../../servers/redis.ts'
 import { Clients, codeOf, keepSending, keepWorking, listen, until } from './world.ts'
 
 const { skip } = await findRedis()
+
+/** So short that a test may wait for it, and so long that a server which stands still for a while answers in time. */
+const heartbeatMs = 3_000
+const usualHeartbeatMs = 15_000
 
 describe('redis: faults', { skip }, () => {
   for (const harm of ['kill', 'stop'] as const) {
@@ -38,7 +43,7 @@ describe('redis: faults', { skip }, () => {
     await using server = await RedisServer.start({ sync: 'always' })
     await using proxy = await Proxy.start({ port: server.port })
     await using clients = new Clients()
-    const mq = await clients.connect(`redis://127.0.0.1:${proxy.port}?heartbeat=200&connection_timeout=500`)
+    const mq = await clients.connect(`redis://127.0.0.1:${proxy.port}?heartbeat=${heartbeatMs}`)
     const heard = listen(mq)
     const queue = mq.queue<number>('q')
     await queue.send(1)
@@ -46,10 +51,12 @@ describe('redis: faults', { skip }, () => {
     const startMs = performance.now()
     const waiting = queue.send(2)
     await until('it is down', () => heard.down === 1)
-    assert.ok(performance.now() - startMs < 3_000)
+    assert.ok(performance.now() - startMs < usualHeartbeatMs, 'by the heartbeat that was asked for')
     const { accepted } = proxy
+    const fromMs = performance.now()
     await delay(1_000)
-    assert.ok(proxy.accepted - accepted < 6, 'it does not spin')
+    const seconds = Math.ceil((performance.now() - fromMs) / 1_000)
+    assert.ok(proxy.accepted - accepted < 6 * seconds, 'it does not spin')
     assert.equal(await codeOf(queue.send(3, { signal: AbortSignal.timeout(50) })), 'ABORTED')
     server.thaw()
     await waiting
@@ -60,21 +67,22 @@ describe('redis: faults', { skip }, () => {
   })
 
   test('a server that still reads its data is not there yet: who connects is told, who was connected waits', async () => {
-    const slow = { 'key-load-delay': '2000', 'loading-process-events-interval-bytes': '1024' }
+    // It reads for a quarter of a minute, or until it is told to go on.
+    const slow = { 'key-load-delay': '5000', 'loading-process-events-interval-bytes': '1024' }
     await using server = await RedisServer.start({ settings: slow })
     await using clients = new Clients()
     const mq = await clients.connect(server.url())
     await mq.queue('q').send('kept')
     await server.command(
       'EVAL',
-      "for i = 1, 500 do redis.call('SET', 'k' .. i, string.rep('x', 100)) end",
+      "for i = 1, 3000 do redis.call('SET', 'k' .. i, string.rep('x', 100)) end",
       '0',
     )
     await server.command('SAVE')
     await server.kill()
     const booting = server.boot()
     const waiting = mq.queue('q').send('waits')
-    const said: string[] = []
+    let isTold = false
     for (;;) {
       const error = await clients.connect(server.url()).then(
         () => undefined,
@@ -82,13 +90,11 @@ describe('redis: faults', { skip }, () => {
       )
       if (error === undefined) break
       assert.equal((error as { code: string }).code, 'UNREACHABLE')
-      said.push((error as Error).message)
+      if (/not ready yet.*LOADING/.test((error as Error).message)) isTold = true
+      if (isTold) await server.command('CONFIG', 'SET', 'key-load-delay', '0')
       await delay(20)
     }
-    assert.ok(
-      said.some((message) => /not ready yet.*LOADING/.test(message)),
-      said.join('\n'),
-    )
+    assert.ok(isTold, 'it was reading when it was asked')
     await booting
     await waiting
     assert.deepEqual(
@@ -104,7 +110,8 @@ describe('redis: faults', { skip }, () => {
     const heard = listen(mq)
     const queue = mq.queue<string>('q')
     await queue.sendMany(Array.from({ length: 64 }, () => 'x'.repeat(64 * 1_024)))
-    const full = Number(await server.info('used_memory')) - 1_024 * 1_024
+    // Half of the messages: what the server frees by itself meanwhile leaves it full, and workers make room.
+    const full = Number(await server.info('used_memory')) - 2 * 1_024 * 1_024
     await server.command('CONFIG', 'SET', 'maxmemory', String(full))
     const waiting = queue.send('waits')
     await until('it is full', () => heard.blocked === 1)
@@ -131,10 +138,14 @@ describe('redis: faults', { skip }, () => {
     const mq = await clients.connect(server.url())
     const heard = listen(mq)
     await mq.queue('q').send('before')
-    await server.command('REPLICAOF', '127.0.0.1', String(other.port))
-    const waiting = mq.queue('q').send('while it is a replica', { signal: AbortSignal.timeout(1_500) })
-    assert.equal(await codeOf(waiting), 'ABORTED')
-    assert.equal(heard.down, 1)
+    await follow(server, other)
+    const calledOff = new AbortController()
+    const waiting = codeOf(mq.queue('q').send('while it is a replica', { signal: calledOff.signal }))
+    await until('it is down', () => heard.down === 1)
+    await delay(500)
+    calledOff.abort()
+    assert.equal(await waiting, 'ABORTED')
+    assert.equal(heard.up, 0)
     await server.command('REPLICAOF', 'NO', 'ONE')
     await until('it is up', () => heard.up === 1)
     // What it had is gone: it was the other's replica.
