@@ -2,13 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { connect } from '../../src/index.ts'
 import { jsonLines, shell } from './harness.ts'
 
 /** A folder of 2,000 messages. */
-async function filled(t: TestContext) {
-  const made = await shell(t)
+async function filled() {
+  const made = await shell()
   const data = join(made.folder, 'data')
   const input = Array.from({ length: 2_000 }, (_, index) => `${index}\n`).join('')
   await made.sh('send q --lines --declare', { input })
@@ -23,8 +22,8 @@ async function damage(data: string): Promise<void> {
 }
 
 describe('doctor', () => {
-  test('a sound folder is code 0, with its files and queues', async (t) => {
-    const { sh, data } = await filled(t)
+  test('a sound folder is code 0, with its files and queues', async () => {
+    const { sh, data } = await filled()
     const { code, output, errors } = await sh(['doctor', data])
     assert.equal(errors, '')
     assert.equal(code, 0)
@@ -35,8 +34,8 @@ describe('doctor', () => {
     assert.equal(json?.['isHealthy'], true)
   })
 
-  test('damage is code 1 and changes nothing; --repair mends it and keeps a copy', async (t) => {
-    const { sh, data, input } = await filled(t)
+  test('damage is code 1 and changes nothing; --repair mends it and keeps a copy', async () => {
+    const { sh, data, input } = await filled()
     await damage(data)
     const damaged = await readFile(join(data, 'log/0000000001.log'))
     for (let time = 1; time <= 2; time++) {
@@ -66,7 +65,7 @@ describe('doctor', () => {
   })
 
   test('a folder in use is not touched', async (t) => {
-    const { sh, url, data } = await filled(t)
+    const { sh, url, data } = await filled()
     const mq = await connect(url)
     t.after(() => mq.close())
     for (const line of [
@@ -79,8 +78,8 @@ describe('doctor', () => {
     }
   })
 
-  test('what is no data folder is said to be none', async (t) => {
-    const { sh, folder } = await shell(t)
+  test('what is no data folder is said to be none', async () => {
+    const { sh, folder } = await shell()
     await mkdir(join(folder, 'empty'))
     await mkdir(join(folder, 'other'))
     await writeFile(join(folder, 'other/notes.txt'), 'mine')

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable, Writable } from 'node:stream'
-import type { TestContext } from 'node:test'
+import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { run } from '../../src/cli/program.ts'
 import { Terminal } from '../../src/cli/terminal.ts'
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly terminal?: boolean
   /** Called with what is written, as it is written. */
   readonly onOutput?: (text: string) => void
+  /** The same for the error stream. */
+  readonly onErrors?: (text: string) => void
 }
 
 /** One command line, e.g. `millrace(['send', 'q', '1'], { environment: { MQ_URL } })`. */
@@ -38,7 +40,10 @@ export async function millrace(argv: readonly string[], options: RunOptions = {}
       options.onOutput?.(chunk)
     }),
     errors: Object.assign(
-      sink((chunk) => (written.errors += chunk)),
+      sink((chunk) => {
+        written.errors += chunk
+        options.onErrors?.(chunk)
+      }),
       { isTTY: options.terminal === true },
     ),
     environment: options.environment ?? {},
@@ -60,10 +65,22 @@ function sink(take: (text: string) => void): Writable {
 /** Words, or a line to be cut at its spaces. */
 type Line = string | readonly string[]
 
-/** A data folder of the test's own, and command lines that use it. */
-export async function shell(t: TestContext) {
+const folders: string[] = []
+// Hooks of a test run in the order they were made: one of its own would go for a folder that somebody still writes to.
+after(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true })
+})
+
+/** A folder of the test's own, which goes when all tests of its file have ended. */
+export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-cli-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  folders.push(folder)
+  return folder
+}
+
+/** A data folder of the test's own, and command lines that use it. */
+export async function shell() {
+  const folder = await newFolder()
   const url = `file:${join(folder, 'data')}`
   const sh = (line: Line, options: RunOptions = {}): Promise<Ran> =>
     millrace(wordsOf(line), { ...options, environment: { MQ_URL: url, ...options.environment } })

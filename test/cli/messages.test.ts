@@ -5,8 +5,8 @@ import { connect } from '../../src/index.ts'
 import { ended, jsonLines, millrace, openInput, shell, spawnMillrace } from './harness.ts'
 
 describe('send', () => {
-  test('stores JSON, and says the id', async (t) => {
-    const { sh } = await shell(t)
+  test('stores JSON, and says the id', async () => {
+    const { sh } = await shell()
     const sent = await sh(['send', 'q', '{"to":"a@b.c"}', '--declare', '--id', 'first'])
     assert.deepEqual(sent, { code: 0, output: 'Sent to q (id first)\n', errors: '' })
     const [message] = jsonLines((await sh('peek q --json')).output)
@@ -14,24 +14,24 @@ describe('send', () => {
     assert.deepEqual(message?.['data'], { to: 'a@b.c' })
   })
 
-  test('a queue that is missing is made only with --declare', async (t) => {
-    const { sh } = await shell(t)
+  test('a queue that is missing is made only with --declare', async () => {
+    const { sh } = await shell()
     await sh('send q 1 --declare')
     const missing = await sh('send p 1')
     assert.equal(missing.code, 3)
     assert.match(missing.errors, /There is no queue p; --declare makes it/)
   })
 
-  test('takes text, and the standard input without its last line break', async (t) => {
-    const { sh } = await shell(t)
+  test('takes text, and the standard input without its last line break', async () => {
+    const { sh } = await shell()
     await sh(['send', 'q', 'two words', '--text', '--declare'])
     await sh('send q --text', { input: 'from\nstdin\n' })
     await sh('send q', { input: '[1,\n2]\n' })
     assert.equal((await sh('consume q')).output, 'two words\nfrom\nstdin\n[1,2]\n')
   })
 
-  test('--lines sends each line in order', async (t) => {
-    const { sh } = await shell(t)
+  test('--lines sends each line in order', async () => {
+    const { sh } = await shell()
     const input = Array.from({ length: 2_500 }, (_, index) => `${index}\n`).join('')
     const sent = await sh('send q --lines --declare', { input })
     assert.equal(sent.output, 'Sent 2,500 messages to q\n')
@@ -39,7 +39,7 @@ describe('send', () => {
   })
 
   test('--lines sends each line when it comes, not when the input ends', async (t) => {
-    const { sh, url } = await shell(t)
+    const { sh, url } = await shell()
     const mq = await connect(url)
     t.after(() => mq.close())
     const queue = mq.queue('q')
@@ -52,23 +52,23 @@ describe('send', () => {
     assert.equal((await sending).output, 'Sent 2 messages to q\n')
   })
 
-  test('a line that is not JSON is named; those before it are in the queue', async (t) => {
-    const { sh } = await shell(t)
+  test('a line that is not JSON is named; those before it are in the queue', async () => {
+    const { sh } = await shell()
     const { code, errors } = await sh('send q --lines --declare', { input: '1\n\n2\noops\n3\n' })
     assert.equal(code, 2)
     assert.match(errors, /2 messages went to q before this\nmillrace: line 4 is not JSON/)
     assert.equal((await sh('consume q')).output, '1\n2\n')
   })
 
-  test('an empty input is an error', async (t) => {
-    const { sh } = await shell(t)
+  test('an empty input is an error', async () => {
+    const { sh } = await shell()
     const { code, errors } = await sh('send q --declare', { input: '' })
     assert.equal(code, 2)
     assert.match(errors, /the standard input is empty/)
   })
 
-  test('--json tells each id; --dedupe tells a duplicate', async (t) => {
-    const { sh } = await shell(t)
+  test('--json tells each id; --dedupe tells a duplicate', async () => {
+    const { sh } = await shell()
     const first = jsonLines((await sh('send q 1 --declare --dedupe k --json')).output)
     const second = jsonLines((await sh('send q 1 --dedupe k --json')).output)
     assert.deepEqual(second, [{ id: first[0]?.['id'], duplicate: true }])
@@ -83,8 +83,8 @@ describe('send', () => {
     )
   })
 
-  test('--delay, --header, --key and --priority reach the message', async (t) => {
-    const { sh } = await shell(t)
+  test('--delay, --header, --key and --priority reach the message', async () => {
+    const { sh } = await shell()
     await sh('send q 1 --declare --delay 1h --header tenant=acme --header empty= --key k --priority 3')
     const [message] = jsonLines((await sh('peek q --state delayed --json')).output)
     assert.deepEqual(message?.['headers'], { tenant: 'acme', empty: '' })
@@ -93,8 +93,8 @@ describe('send', () => {
     assert.match((await sh('peek q --state delayed')).output, /in (60|59)m/)
   })
 
-  test('Ctrl-C ends the input; what was sent stays sent', async (t) => {
-    const { sh, url } = await shell(t)
+  test('Ctrl-C ends the input; what was sent stays sent', async () => {
+    const { sh, url } = await shell()
     const mq = await connect(url)
     const queue = mq.queue('q')
     await queue.declare()
@@ -111,16 +111,16 @@ describe('send', () => {
 })
 
 describe('consume', () => {
-  test('takes what is there and ends; an empty queue is code 3', async (t) => {
-    const { sh } = await shell(t)
+  test('takes what is there and ends; an empty queue is code 3', async () => {
+    const { sh } = await shell()
     await sh('send q --lines --declare', { input: '1\n2\n3\n' })
     assert.deepEqual(await sh('consume q --count 2'), { code: 0, output: '1\n2\n', errors: '' })
     assert.deepEqual(await sh('consume q'), { code: 0, output: '3\n', errors: '' })
     assert.deepEqual(await sh('consume q'), { code: 3, output: '', errors: '' })
   })
 
-  test('--json prints the message with its envelope', async (t) => {
-    const { sh } = await shell(t)
+  test('--json prints the message with its envelope', async () => {
+    const { sh } = await shell()
     await sh('send q 7 --declare --id a --header h=1')
     const [message] = jsonLines((await sh('consume q --json')).output)
     const { sentAt, ...rest } = message ?? {}
@@ -135,8 +135,8 @@ describe('consume', () => {
     assert(!Number.isNaN(Date.parse(String(sentAt))))
   })
 
-  test('bytes are text where they are UTF-8, else base64', async (t) => {
-    const { sh, url } = await shell(t)
+  test('bytes are text where they are UTF-8, else base64', async () => {
+    const { sh, url } = await shell()
     const mq = await connect(url)
     const queue = mq.queue('q')
     await queue.send(Buffer.from('grün'))
@@ -147,8 +147,8 @@ describe('consume', () => {
     assert.equal((await sh('consume q')).output, 'grün\nbase64://4=\n')
   })
 
-  test('--no-ack puts every message back in its place, its attempt unchanged', async (t) => {
-    const { sh } = await shell(t)
+  test('--no-ack puts every message back in its place, its attempt unchanged', async () => {
+    const { sh } = await shell()
     await sh('send q --lines --declare', { input: '1\n2\n3\n' })
     assert.deepEqual(await sh('consume q --no-ack'), { code: 0, output: '1\n2\n3\n', errors: '' })
     assert.deepEqual(await sh('consume q --no-ack --count 2'), { code: 0, output: '1\n2\n', errors: '' })
@@ -164,7 +164,7 @@ describe('consume', () => {
   })
 
   test('--follow waits for more until Ctrl-C, which is its normal end', async (t) => {
-    const { sh, url } = await shell(t)
+    const { sh, url } = await shell()
     const mq = await connect(url)
     t.after(() => mq.close())
     const queue = mq.queue('q')
@@ -186,8 +186,8 @@ describe('consume', () => {
     })
   })
 
-  test('a paused queue is said to be, instead of waiting for ever', async (t) => {
-    const { sh, url } = await shell(t)
+  test('a paused queue is said to be, instead of waiting for ever', async () => {
+    const { sh, url } = await shell()
     const mq = await connect(url)
     const queue = mq.queue('q')
     await queue.send(1)
@@ -198,8 +198,8 @@ describe('consume', () => {
     assert.match(errors, /1 are ready, but the queue is paused/)
   })
 
-  test('a reader that goes away loses no message that was not written', async (t) => {
-    const { sh, url } = await shell(t)
+  test('a reader that goes away loses no message that was not written', async () => {
+    const { sh, url } = await shell()
     const count = 5_000
     const input = Array.from({ length: count }, (_, index) => `"${index}-${'x'.repeat(200)}"\n`).join('')
     await sh('send q --lines --declare', { input })
@@ -220,8 +220,8 @@ describe('consume', () => {
 })
 
 describe('peek', () => {
-  test('changes nothing, and an empty state is code 3', async (t) => {
-    const { sh } = await shell(t)
+  test('changes nothing, and an empty state is code 3', async () => {
+    const { sh } = await shell()
     await sh('send q --lines --declare', { input: '1\n2\n3\n' })
     const first = await sh('peek q --limit 2')
     assert.equal(first.code, 0)
@@ -232,8 +232,8 @@ describe('peek', () => {
     assert.equal((await sh('consume q')).output, '1\n2\n3\n')
   })
 
-  test('shows why a message is dead, and text of many lines on one', async (t) => {
-    const { sh, url } = await shell(t)
+  test('shows why a message is dead, and text of many lines on one', async () => {
+    const { sh, url } = await shell()
     const mq = await connect(url)
     const queue = mq.queue<string>('q', { attempts: 1 })
     await queue.send('a\nb')

@@ -160,9 +160,16 @@ describe('what can go wrong on redis', { skip }, () => {
     await own.command('CONFIG', 'SET', 'maxmemory', '1')
     const controller = new AbortController()
     const input = openInput()
-    const sending = sh('send q --lines', { input, interrupted: controller.signal })
+    let told = ''
+    const sending = sh('send q --lines', {
+      input,
+      interrupted: controller.signal,
+      onErrors: (text) => {
+        told += text
+        if (told.includes('sending waits')) controller.abort()
+      },
+    })
     input.write('2\n')
-    setTimeout(() => controller.abort(), 500)
     const { code, errors } = await sending
     assert.equal(code, 130)
     assert.match(errors, /^millrace: sending waits: OOM .*\nmillrace: 1 message may have gone to q or not\n$/)

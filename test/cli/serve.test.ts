@@ -1,24 +1,20 @@
 /** `millrace serve` and `add_user`, in processes of their own where signals matter. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { connect } from 'amqplib'
-import { ended, jsonLines, millrace, spawnMillrace } from './harness.ts'
-
-async function newFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'millrace-serve-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
-  return folder
-}
+import { ended, jsonLines, millrace, newFolder, spawnMillrace } from './harness.ts'
 
 /** A serving process, and where it says it listens. */
 async function serve(t: TestContext, ...argv: readonly string[]) {
   const child = spawnMillrace(['serve', '--port', '0', '--log-format', 'json', ...argv], '')
-  t.after(() => child.kill('SIGKILL'))
   const done = ended(child)
+  t.after(async () => {
+    child.kill('SIGKILL')
+    await done
+  })
   const url = await new Promise<string>((resolve, reject) => {
     let text = ''
     child.stderr.on('data', (chunk: Buffer) => {
@@ -33,7 +29,7 @@ async function serve(t: TestContext, ...argv: readonly string[]) {
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`serve says where it listens, and ends with 0 at ${signal}`, async (t) => {
-    const { child, done, url } = await serve(t, '--data', await newFolder(t))
+    const { child, done, url } = await serve(t, '--data', await newFolder())
     const connection = await connect(url)
     const closed = new Promise<Error>((resolve) => connection.once('close', resolve))
     child.kill(signal)
@@ -52,7 +48,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 test('a folder in use, a port in use: an error and code 1', async (t) => {
-  const folder = await newFolder(t)
+  const folder = await newFolder()
   const { url } = await serve(t, '--data', folder)
   const taken = await millrace(['serve', '--data', folder, '--port', '0'])
   assert.equal(taken.code, 1)
@@ -64,7 +60,7 @@ test('a folder in use, a port in use: an error and code 1', async (t) => {
 })
 
 test('a host that others reach is refused until there is a user, and the error says how to make one', async (t) => {
-  const folder = await newFolder(t)
+  const folder = await newFolder()
   const refused = await millrace(['serve', '--data', folder, '--port', '0', '--host', '0.0.0.0'])
   assert.equal(refused.code, 2)
   assert.match(refused.errors, /millrace add_user NAME --data DIR/)
@@ -78,7 +74,7 @@ test('a host that others reach is refused until there is a user, and the error s
 })
 
 test('the command line beats the configuration, whose paths are relative to it', async (t) => {
-  const folder = await newFolder(t)
+  const folder = await newFolder()
   const config = join(folder, 'millrace.json')
   await writeFile(
     config,
@@ -88,8 +84,8 @@ test('the command line beats the configuration, whose paths are relative to it',
   assert.notEqual(new URL(url).port, '1')
 })
 
-test('a wrong configuration is told by name, and nothing is started', async (t) => {
-  const config = join(await newFolder(t), 'millrace.json')
+test('a wrong configuration is told by name, and nothing is started', async () => {
+  const config = join(await newFolder(), 'millrace.json')
   const cases = [
     ['{"prot": 1}', /there is no setting 'prot'/],
     ['{"port": "x"}', /'port' cannot be "x"/],

@@ -62,8 +62,8 @@ describe('usage', () => {
     ['move a a', /two different queues/],
   ]
   for (const [line, says] of wrong) {
-    test(`'${line}' is wrong usage, and nothing is done`, async (t) => {
-      const { sh } = await shell(t)
+    test(`'${line}' is wrong usage, and nothing is done`, async () => {
+      const { sh } = await shell()
       const { code, output, errors } = await sh(line)
       assert.equal(code, 2)
       assert.equal(output, '')
@@ -81,8 +81,8 @@ describe('the engine', () => {
     assert.match(errors, /--url file:\.\/data, or set MQ_URL/)
   })
 
-  test('--url goes before MQ_URL, in front of the command or after it', async (t) => {
-    const { sh } = await shell(t)
+  test('--url goes before MQ_URL, in front of the command or after it', async () => {
+    const { sh } = await shell()
     for (const line of ['--url nope:x queues', 'queues --url nope:x']) {
       const { code, errors } = await sh(line)
       assert.equal(code, 2)
@@ -90,16 +90,16 @@ describe('the engine', () => {
     }
   })
 
-  test('a data folder that is missing is an error, not made', async (t) => {
-    const { sh } = await shell(t)
+  test('a data folder that is missing is an error, not made', async () => {
+    const { sh } = await shell()
     const { code, errors } = await sh('queues')
     assert.equal(code, 3)
     assert.match(errors, /There is no data folder .*\(NOT_FOUND\)/)
     assert.equal((await sh('queues')).code, 3)
   })
 
-  test('an invalid name is wrong usage, a missing queue is not found', async (t) => {
-    const { sh } = await shell(t)
+  test('an invalid name is wrong usage, a missing queue is not found', async () => {
+    const { sh } = await shell()
     assert.equal((await sh('send q 1 --declare')).code, 0)
     assert.equal((await sh(['peek', 'q'.repeat(256)])).code, 2)
     for (const line of [
@@ -119,15 +119,15 @@ describe('the engine', () => {
     }
   })
 
-  test('a stack is shown only with --debug or MILLRACE_DEBUG', async (t) => {
-    const { sh } = await shell(t)
+  test('a stack is shown only with --debug or MILLRACE_DEBUG', async () => {
+    const { sh } = await shell()
     assert.doesNotMatch((await sh('queues')).errors, /\n {4}at /)
     assert.match((await sh('queues --debug')).errors, /\n {4}at /)
     assert.match((await sh('queues', { environment: { MILLRACE_DEBUG: '1' } })).errors, /\n {4}at /)
   })
 
-  test('what recovery warns of is told, once', async (t) => {
-    const { folder, sh } = await shell(t)
+  test('what recovery warns of is told, once', async () => {
+    const { folder, sh } = await shell()
     const input = Array.from({ length: 2_000 }, (_, index) => `${index}\n`).join('')
     await sh('send q --lines --declare', { input })
     const log = join(folder, 'data/log/0000000001.log')
@@ -139,8 +139,8 @@ describe('the engine', () => {
     assert.equal((await sh('queues')).errors, '')
   })
 
-  test('namespaces are apart', async (t) => {
-    const { sh } = await shell(t)
+  test('namespaces are apart', async () => {
+    const { sh } = await shell()
     await sh('send q 1 --declare')
     assert.equal((await sh('peek q --namespace other')).code, 3)
     await sh('send q 2 --declare --namespace other')
