@@ -48,7 +48,10 @@ if (mode === 'drain') await drain()
 else run()
 
 function run(): void {
-  for (const queue of consumed) void consume(queue)
+  for (const queue of consumed) {
+    if (queue === copies[1]) workOneByOne(queue)
+    else void consume(queue)
+  }
   for (let lane = 0; lane < lanes; lane += 1) void produce()
   void move()
   void watch()
@@ -108,6 +111,25 @@ async function consume(queue: Millrace.Queue<number>): Promise<void> {
       else void settled(job.ack(), () => say(`A ${id} ${attempt}`))
     }
   }
+}
+
+/** Most are done at once, so that it reads ahead; some take their time, so that it gives back; some fail. */
+function workOneByOne(queue: Millrace.Queue<number>): void {
+  const worker = queue.work(
+    async (job) => {
+      const id = `${queue.name}/${job.id}`
+      if (performance.now() - turnMs > 100) await sleep(1)
+      if (job.signal.aborted) return
+      say(`D ${id} ${job.attempt}`)
+      const draw = random.next()
+      if (draw < 0.005) await sleep(random.below(400))
+      if (draw > 0.995) throw new Error('by lot')
+      say(`T ${id}`)
+    },
+    { attempts: 1_000_000, backoff: { type: 'fixed', delay: 20 } },
+  )
+  worker.on('completed', (job) => say(`A ${queue.name}/${job.id} ${job.attempt}`))
+  worker.on('retrying', (job) => say(`R ${queue.name}/${job.id} ${job.attempt}`))
 }
 
 /** Some take their time: their lease may be over. */
