@@ -107,7 +107,8 @@ const cases: readonly Case[] = [
     run: async ({ driver }) => {
       const taken: Delivery[] = []
       await driver.consume('work', { prefetch: 3 }, (delivery) => taken.push(delivery))
-      await sleep(1_000)
+      for (let waited = 0; taken.length < 3 && waited < 60_000; waited += 10) await sleep(10)
+      await sleep(100)
       return taken.map(({ attempt }) => attempt)
     },
     told: [1, 1, 1],
