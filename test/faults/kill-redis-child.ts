@@ -3,8 +3,8 @@
  * fact it was promised to a witness file, which all workers share: its order is that in which they learned of things. judge.ts
  * says what the lines are.
  *
- * Arguments: the package's entry file, the URL, the witness file, a seed, 'run' or 'drain', and perhaps a lie to be found out:
- * 'early' says that a message is stored before the server has it.
+ * Arguments: the package's entry file, the URL, the witness file, a seed, 'run', 'send' (and consume nothing) or 'drain', and
+ * perhaps a lie to be found out: 'early' says that a message is stored before the server has it.
  */
 import { openSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +16,7 @@ const [entry, url, witnessFile, seed, mode, lie] = process.argv.slice(2) as [
   string,
   string,
   string,
-  'run' | 'drain',
+  'run' | 'send' | 'drain',
   string | undefined,
 ]
 const { Client, connect } = (await import(entry)) as typeof Millrace

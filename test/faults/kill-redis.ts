@@ -33,6 +33,8 @@ export interface RedisKillOptions {
   readonly lie?: 'early'
   /** Whether the server keeps what it is given (default 'always'). */
   readonly sync?: 'always' | 'none'
+  /** Whether the workers take what they send (default true). */
+  readonly consumes?: boolean
   /** What may happen, each as likely as it is often there (default all). */
   readonly harms?: readonly Harm[]
   readonly onRound?: (round: number) => void
@@ -44,8 +46,9 @@ const allHarms: readonly Harm[] = ['server', 'server', 'worker', 'worker', 'both
 
 const workers = 3
 const leaseMs = 1_000
-const readyPatienceMs = 60_000
-const workPatienceMs = 20_000
+const readyPatienceMs = 100_000
+/** Who was cut off several times in a row waits ten seconds before it comes again. */
+const workPatienceMs = 60_000
 /** Who carries messages elsewhere and dies keeps the others from them for ten seconds. */
 const drainPatienceMs = 30_000
 /** Keys are looked at so often. */
@@ -189,8 +192,9 @@ class Run {
     }
   }
 
-  #spawn(mode: 'run' | 'drain'): Worker {
-    const { entry, lie } = this.#options
+  #spawn(does: 'run' | 'drain'): Worker {
+    const { entry, lie, consumes = true } = this.#options
+    const mode = does === 'run' && !consumes ? 'send' : does
     const url = `${this.#server?.url()}?lease=${leaseMs}&heartbeat=1000`
     const seed = String(1 + this.#random.below(1_000_000_000))
     const words = [entry, url, this.#witness, seed, mode, ...(lie === undefined ? [] : [lie])]
@@ -233,7 +237,7 @@ async function readyOf(child: ChildProcess): Promise<void> {
     throw new Error(`a worker ended by itself with code ${child.exitCode}`)
   })
   const late = sleep(readyPatienceMs, undefined, { signal }).then(() => {
-    throw new Error('a worker did not get ready within a minute')
+    throw new Error('a worker did not get ready in time')
   })
   try {
     await Promise.race([once(child, 'message', { signal }), ended, late])
