@@ -69,7 +69,8 @@ export class PikaPeer implements Peer {
     this.#child.stdin.on('error', () => undefined)
     this.#exited = once(this.#child, 'exit')
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#take(JSON.parse(line)))
-    this.#child.on('exit', () => {
+    // Its last words may be read after its exit.
+    this.#child.on('close', () => {
       this.#opening.push('the Python program ended')
       for (const [id, answer] of this.#answers) answer({ id, error: 'the Python program ended' })
     })
