@@ -35,7 +35,7 @@ const url = given === '' ? await serve() : given
 
 const ledger = start('ledger', String(buyers))
 const ended = once(ledger, 'exit')
-await once(ledger, 'message') // its queues are there
+await Promise.race([once(ledger, 'message'), ended]) // its queues are there
 start('cashier')
 start('clock')
 start('desk')
@@ -47,10 +47,12 @@ for (let crowd = 0; crowd < crowds; crowd += 1) {
 process.once('SIGINT', () => void end(130))
 process.once('SIGTERM', () => void end(143))
 
-await once(ledger, 'message') // half of the items are out
+await Promise.race([once(ledger, 'message'), ended]) // half of the items are out
 unlucky.kill('SIGKILL')
 if (broker !== undefined) {
+  const gone = once(broker, 'exit')
   broker.kill('SIGKILL')
+  await gone
   await serve(new URL(url).port)
 }
 start('desk')

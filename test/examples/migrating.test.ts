@@ -46,8 +46,10 @@ describe('the program after', { skip }, () => {
       const page = await readFile(join(root, 'docs/migrating-from-bullmq.md'), 'utf8')
       const code = /^prints the same as\n\n```ts\n(.*?)^```$/ms.exec(page)?.[1] ?? ''
       const url = engine === 'redis' ? newUrl() : `file:${folder}/data`
-      assert(code.includes("'redis://localhost:6379'"))
+      assert(code.includes("'redis://localhost:6379'") && code.includes('delay: 500'))
       const program = code
+        // On a slow machine the one that is delayed would be due before the other is tried again.
+        .replace('delay: 500', 'delay: 3_000')
         .replace("'redis://localhost:6379'", JSON.stringify(url))
         .replace("'millrace'", JSON.stringify(join(root, 'src/index.ts')))
       await writeFile(join(folder, 'after.mts'), program)
@@ -62,7 +64,7 @@ describe('the program after', { skip }, () => {
 
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await holds()); tries += 1) {
-    assert(tries < 200, `waited too long until ${what}`)
+    assert(tries < 2_000, `waited too long until ${what}`)
     await sleep(25)
   }
 }
@@ -133,6 +135,7 @@ const claims: Record<string, (mq: Client) => Promise<void>> = {
       .on('dead', (_job, error) => errors.push(error.message))
     await queue.send(1)
     await until('it is dropped', async () => (await queue.stats()).dropped === 1)
+    await until('it is told', () => errors.length > 0)
     assert.deepEqual(errors, ['no luck'])
   },
   'backoff: () => 0 is immediate, and a function is a strategy': async (mq) => {
@@ -193,8 +196,8 @@ const claims: Record<string, (mq: Client) => Promise<void>> = {
       await schedule(job.data + 1)
     })
     await Promise.all([schedule(1), schedule(1)])
-    await until('it ran four times', () => runs.length === 4)
-    assert.deepEqual(runs, [1, 2, 3, 4])
+    await until('it ran four times', () => runs.length >= 4)
+    assert.deepEqual(runs.slice(0, 4), [1, 2, 3, 4])
   },
   'pause and resume hold for all; stats says so': async (mq) => {
     const queue = mq.queue('q')
