@@ -4,7 +4,7 @@ export interface BrokerLimits {
   readonly maximumBodyBytes: number
   /** A message's encoded properties, headers included, in bytes: half of an AMQP frame. */
   readonly maximumHeaderBytes: number
-  /** Bodies held in memory over all queues; above it publishers wait. */
+  /** What messages take in memory over all queues (bodies, properties, and what keeps them); above it publishers wait. */
   readonly memoryBytes: number
   /** Bytes gathered for the disk and not yet written; above it publishers wait. */
   readonly unwrittenBytes: number
@@ -16,7 +16,7 @@ export interface BrokerLimits {
   readonly maximumDelayMs: number
   /** Resident entries of a lane (a queue, or one priority level of it), where there is a disk. */
   readonly windowMessages: number
-  /** Resident body bytes of a lane, where there is a disk. */
+  /** Resident bytes of bodies and properties of a lane, where there is a disk. */
   readonly windowBytes: number
   /** Resident delayed entries of a queue, where there is a disk. */
   readonly delayedWindow: number

@@ -7,6 +7,7 @@
 import { assert } from '../std/assert.ts'
 import { Heap } from '../std/heap.ts'
 import { PairHeap } from '../std/pair-heap.ts'
+import { entryOverheadBytes } from '../model/entry.ts'
 import type { Entry, QueueId } from '../model/entry.ts'
 import type { Kernel } from './kernel.ts'
 import type { SeqsRequest } from './pager.ts'
@@ -22,6 +23,7 @@ export class DelayedEntries {
   readonly #loading: Set<number>
   #outstanding: boolean
   #generation: number
+  /** Content bytes of what is near. */
   #nearBytes: number
   /** Body bytes of what is far or being loaded. */
   #farBytes: number
@@ -146,7 +148,7 @@ export class DelayedEntries {
 
   /** Forgets all; what a load brings later is ignored. */
   clear(): void {
-    this.#kernel.residentBytes -= this.#nearBytes
+    this.#kernel.residentBytes -= this.#nearBytes + this.#near.length * entryOverheadBytes
     this.#near.clear()
     this.#far.clear()
     this.#cancelled.clear()
@@ -168,9 +170,9 @@ export class DelayedEntries {
     for (const entry of this.#near.values()) {
       assert(entry.dueAtMs > 0, 'what is held back is due at some time')
       assert(entry.queueId === this.#queueId, 'a delayed entry is in its own queue')
-      bytes += entry.bodyBytes
+      bytes += entry.contentBytes
     }
-    assert(bytes === this.#nearBytes, 'the bytes of delayed entries are those of their bodies')
+    assert(bytes === this.#nearBytes, 'the bytes of delayed entries are those of their contents')
     assert(this.#loading.size === 0 || this.#outstanding, 'what is being loaded has been asked for')
     assert(this.pagedLength >= 0 && this.#farBytes >= 0, 'counts of what is paged are not negative')
     assert(this.pagedLength > 0 || this.#farBytes === 0, 'no bytes without messages')
@@ -178,13 +180,13 @@ export class DelayedEntries {
 
   #keep(entry: Entry): void {
     this.#near.push(entry)
-    this.#nearBytes += entry.bodyBytes
-    this.#kernel.residentBytes += entry.bodyBytes
+    this.#nearBytes += entry.contentBytes
+    this.#kernel.residentBytes += entry.residentBytes
   }
 
   #drop(entry: Entry): void {
-    this.#nearBytes -= entry.bodyBytes
-    this.#kernel.residentBytes -= entry.bodyBytes
+    this.#nearBytes -= entry.contentBytes
+    this.#kernel.residentBytes -= entry.residentBytes
   }
 
   #takeNear(entry: Entry): void {

@@ -318,7 +318,7 @@ export class Engine {
       session.invariants()
       transactionBytes += session.transaction?.bytes ?? 0
       session.forEachOutstanding(({ queue, entry }) => {
-        residentBytes += entry.bodyBytes
+        residentBytes += entry.residentBytes
         unacked.set(queue, (unacked.get(queue) ?? 0) + 1)
       })
     }
@@ -328,7 +328,7 @@ export class Engine {
       for (const { holding } of vhost.exchanges.values()) {
         if (holding === undefined) continue
         queues += 1
-        holding.forEachResident((entry) => (residentBytes += entry.bodyBytes))
+        holding.forEachResident((entry) => (residentBytes += entry.residentBytes))
         assert(kernel.queues.get(holding.id) === holding, 'what is held back is found by its id')
       }
       for (const queue of vhost.queues.values()) {
@@ -336,7 +336,7 @@ export class Engine {
         queue.invariants()
         assert(kernel.queues.get(queue.id) === queue, 'a queue is found by its id')
         assert(queue.unackedMessages === (unacked.get(queue) ?? 0), 'unacked = what sessions hold')
-        queue.forEachResident((entry) => (residentBytes += entry.bodyBytes))
+        queue.forEachResident((entry) => (residentBytes += entry.residentBytes))
         const waits = queue.readyMessages > 0 && queue.consumers.size > 0 && !queue.paused
         assert(!waits || queue.dirty || queue.isBlocked(), 'a queue that can deliver is dirty')
       }

@@ -51,7 +51,7 @@ export class Kernel {
   readonly timers: PairHeap
   nextSeq: number
   nextQueueId: QueueId
-  /** Body bytes held in memory, over all queues; a body that several queues share counts in each. */
+  /** What messages take in memory, about, over all queues; a body that several queues share counts in each. */
   residentBytes: number
   /** Of bodies and properties that wait for the commit of a transaction. */
   transactionBytes: number

@@ -14,6 +14,7 @@
 import { assert } from '../std/assert.ts'
 import { Deque } from '../std/deque.ts'
 import { Heap } from '../std/heap.ts'
+import { entryOverheadBytes } from '../model/entry.ts'
 import type { Entry, QueueId } from '../model/entry.ts'
 import type { Kernel } from './kernel.ts'
 import type { LaneRequest, Pager } from './pager.ts'
@@ -38,7 +39,7 @@ export class Lane {
   readonly #pager: Pager | undefined
   readonly #resident: Deque<Entry>
   #returned: Heap<Entry> | undefined
-  /** Body bytes of resident and returned. */
+  /** Content bytes of resident and returned. */
   #bytes: number
   #pagedMessages: number
   #pagedBytes: number
@@ -74,10 +75,6 @@ export class Lane {
     return returned === undefined ? this.#resident.length : this.#resident.length + returned.length
   }
 
-  get residentBytes(): number {
-    return this.#bytes
-  }
-
   get pagedMessages(): number {
     return this.#pagedMessages
   }
@@ -101,14 +98,14 @@ export class Lane {
       return
     }
     this.#resident.push(entry)
-    this.#bytes += entry.bodyBytes
+    this.#bytes += entry.contentBytes
   }
 
   /** Puts an entry that was taken back to its original position, or one that owns its key before all others. */
   putBack(entry: Entry): void {
     this.#returned ??= new Heap(byTurn)
     this.#returned.push(entry)
-    this.#bytes += entry.bodyBytes
+    this.#bytes += entry.contentBytes
     if (this.#pager !== undefined) this.#trim(this.#pager)
   }
 
@@ -126,7 +123,7 @@ export class Lane {
     const returned = this.#returned
     const entry = returned !== undefined && returned.length > 0 ? returned.pop() : this.#resident.shift()
     assert(entry !== undefined, 'a lane gives what it showed')
-    this.#bytes -= entry.bodyBytes
+    this.#bytes -= entry.contentBytes
     if (this.#pagedMessages > 0) this.#refill(this.#pager!)
   }
 
@@ -161,8 +158,8 @@ export class Lane {
       if (this.#pagedMessages === 0) break
       entry.stored = true
       this.#resident.push(entry)
-      this.#bytes += entry.bodyBytes
-      this.#kernel.residentBytes += entry.bodyBytes
+      this.#bytes += entry.contentBytes
+      this.#kernel.residentBytes += entry.residentBytes
       this.#pagedMessages -= 1
       this.#pagedBytes -= entry.bodyBytes
     }
@@ -180,7 +177,7 @@ export class Lane {
 
   /** Forgets every entry; what a load brings later is ignored. */
   clear(): void {
-    this.#kernel.residentBytes -= this.#bytes
+    this.#kernel.residentBytes -= this.#bytes + this.residentLength * entryOverheadBytes
     this.#resident.clear()
     this.#returned = undefined
     this.#bytes = 0
@@ -229,11 +226,11 @@ export class Lane {
       assert(entry.lane === this.level && entry.queueId === this.#queueId, 'an entry is in its own lane')
       assert(entry.dueAtMs === 0, 'what is due owns its key and goes before')
       lastSeq = entry.seq
-      bytes += entry.bodyBytes
+      bytes += entry.contentBytes
     }
     if (this.#returned !== undefined) {
       this.#returned.invariants()
-      for (const entry of this.#returned.values()) bytes += entry.bodyBytes
+      for (const entry of this.#returned.values()) bytes += entry.contentBytes
     }
     assert(bytes === this.#bytes, "a lane's bytes are those of its entries")
     assert(this.#pagedMessages >= 0 && this.#pagedBytes >= 0, 'counts of what is paged are not negative')
@@ -248,7 +245,7 @@ export class Lane {
   #countPaged(entry: Entry): void {
     this.#pagedMessages += 1
     this.#pagedBytes += entry.bodyBytes
-    this.#kernel.residentBytes -= entry.bodyBytes
+    this.#kernel.residentBytes -= entry.residentBytes
   }
 
   #refill(pager: Pager): void {
@@ -280,7 +277,7 @@ export class Lane {
       if (!tail.stored || tail.deliveryCount > 0) return
       if (this.residentLength <= pager.windowMessages && this.#bytes <= pager.windowBytes) return
       this.#resident.pop()
-      this.#bytes -= tail.bodyBytes
+      this.#bytes -= tail.contentBytes
       this.#frontier = tail.seq - 1
       this.#generation += 1
       this.#countPaged(tail)

@@ -66,13 +66,14 @@ export class Lanes {
     this.#top = 0
   }
 
-  /** The entries and bytes that the lanes hold, in memory or not. */
+  /** The entries and the bytes of their bodies that the lanes hold, in memory or not; added up anew. */
   sums(): { messages: number; bytes: number } {
     let messages = 0
     let bytes = 0
     for (const lane of this.#lanes) {
       messages += lane?.length ?? 0
-      bytes += lane === undefined ? 0 : lane.residentBytes + lane.pagedBytes
+      lane?.forEach((entry) => (bytes += entry.bodyBytes))
+      bytes += lane?.pagedBytes ?? 0
     }
     return { messages, bytes }
   }

@@ -7,7 +7,7 @@ import type { Lane, QueueId } from '../model/entry.ts'
 export interface Pager {
   /** Entries of one lane kept in memory. */
   readonly windowMessages: number
-  /** Body bytes of one lane kept in memory; at least one entry is. */
+  /** Bytes of bodies and properties of one lane kept in memory; at least one entry is. */
   readonly windowBytes: number
   /** Delayed entries of one queue kept in memory. */
   readonly delayedWindow: number
@@ -24,7 +24,7 @@ export interface LaneRequest {
   readonly afterSeq: number
   /** Entries at most, from 1. */
   readonly limit: number
-  /** Body bytes at most, but always one entry where there is one. */
+  /** Bytes of records at most, but always one entry where there is one. */
   readonly limitBytes: number
   /** Tells an answer that came too late (the queue was purged meanwhile) from the one waited for. */
   readonly generation: number

@@ -184,7 +184,7 @@ export class Queue {
   /** Adds a ready entry at the tail. */
   enqueue(entry: Entry): void {
     const kernel = this.#kernel
-    kernel.residentBytes += entry.bodyBytes
+    kernel.residentBytes += entry.residentBytes
     this.#countReady(entry)
     this.lanes.at(entry.lane).append(entry)
     if (entry.expiresAtMs !== Infinity) this.#enterWithExpiry(entry)
@@ -208,7 +208,7 @@ export class Queue {
   /** Puts an entry that came into memory before all others: it owns its key, and others wait for it. */
   putAhead(entry: Entry): void {
     assert(entry.dueAtMs > 0 && this.#keys?.owns(entry) === true, 'only the owner of a key goes ahead')
-    this.#kernel.residentBytes += entry.bodyBytes
+    this.#kernel.residentBytes += entry.residentBytes
     this.putBack(entry)
   }
 
@@ -271,7 +271,7 @@ export class Queue {
 
   /** An entry in memory that was taken goes for good; the journal knows it already. */
   vanish(entry: Entry): void {
-    this.#kernel.residentBytes -= entry.bodyBytes
+    this.#kernel.residentBytes -= entry.residentBytes
     if (entry.key !== '') this.freeKey(entry)
   }
 
@@ -311,7 +311,7 @@ export class Queue {
     const messages = this.readyMessages
     const keys = this.#keys
     if (keys !== undefined) {
-      for (const entry of keys.takeParked()) this.#kernel.residentBytes -= entry.bodyBytes
+      for (const entry of keys.takeParked()) this.#kernel.residentBytes -= entry.residentBytes
       this.lanes.forEach((entry) => keys.release(entry))
     }
     this.lanes.clear()

@@ -62,7 +62,7 @@ export function retry(
   // The owner of a key has a due time even if that is now: that is what makes it known as the owner after a crash.
   const dueAtMs = isHeldBack || entry.key !== '' ? when.nowMs + when.delayMs : 0
   const fresh = supersede(kernel, entry, { dueAtMs, deliveryCount, recovered: false })
-  kernel.residentBytes -= entry.bodyBytes
+  kernel.residentBytes -= entry.residentBytes
   if (entry.key !== '') queue.keys!.inherit(entry, fresh, isHeldBack)
   if (isHeldBack) queue.hold(fresh)
   else if (entry.key !== '') queue.putAhead(fresh)

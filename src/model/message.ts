@@ -85,6 +85,11 @@ export class Message {
     return this.#bodyLength
   }
 
+  /** Of their bytes, as far as anybody asked for these: where there are headers, who took the message did, for their limit. */
+  get knownPropertyBytes(): number {
+    return this.#propertyBytes === undefined ? 0 : this.#propertyBytes.length
+  }
+
   /** AMQP 0-9-1 property flags and list. */
   get propertyBytes(): Uint8Array {
     return (this.#propertyBytes ??= encodeProperties(this.#properties as Properties))

@@ -49,7 +49,8 @@ interface ReaderContext {
 
 class Plan {
   readonly wanted: Wanted[] = []
-  bodyBytes = 0
+  /** Of the records: properties may be longer than bodies. */
+  bytes = 0
   readonly #readers = new Set<FileReader>()
 
   hold(reader: FileReader): void {
@@ -59,7 +60,7 @@ class Plan {
   }
 
   isFull(request: SlotRequest): boolean {
-    return this.wanted.length >= request.limit || this.bodyBytes >= request.limitBytes
+    return this.wanted.length >= request.limit || this.bytes >= request.limitBytes
   }
 
   release(): void {
@@ -156,8 +157,9 @@ export class LogReader {
       const ordinal = rows.ordinal(at)
       const seq = file.baseSeq + ordinal
       if (!file.live.has(ordinal) || this.#context.purges.covers(request.queueId, seq, isDelayed)) continue
-      plan.wanted.push({ file, reader, seq, offset: rows.offset(at), length: rows.length(at) })
-      plan.bodyBytes += rows.bodyBytes(at)
+      const length = rows.length(at)
+      plan.wanted.push({ file, reader, seq, offset: rows.offset(at), length })
+      plan.bytes += length
     }
   }
 
@@ -171,9 +173,9 @@ export class LogReader {
       const seq = file.baseSeq + ordinal
       if (this.#context.purges.covers(request.queueId, seq, isDelayed)) continue
       if (plan.isFull(request)) return
-      const place = { offset: table.offsets[ordinal]!, length: lengths[ordinal]! }
-      plan.wanted.push({ file, reader: file.reader, seq, ...place })
-      plan.bodyBytes += table.bodyBytes[ordinal]!
+      const length = lengths[ordinal]!
+      plan.wanted.push({ file, reader: file.reader, seq, offset: table.offsets[ordinal]!, length })
+      plan.bytes += length
     }
   }
 

@@ -22,7 +22,7 @@ export interface LaneReading {
   /** Entries behind this sequence number. */
   readonly afterSeq: number
   readonly limit: number
-  /** Body bytes at most, but always one entry where there is one. */
+  /** Bytes of records at most, but always one entry where there is one. */
   readonly limitBytes: number
 }
 

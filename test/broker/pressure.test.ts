@@ -1,7 +1,11 @@
 /** Publishers wait while memory or the disk is short, consumers go on, and the gate opens again by itself. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { persistentPublish } from '../../src/broker/broker.ts'
 import type { Broker } from '../../src/broker/broker.ts'
+import { entryOverheadBytes } from '../../src/model/entry.ts'
+import { Message } from '../../src/model/message.ts'
+import { encodeProperties } from '../../src/model/properties.ts'
 import { SimulatedDisk } from '../sim/disk.ts'
 import { Random } from '../std/random.ts'
 import { connectTo, memoryBroker, storedBroker, turn, until } from './harness.ts'
@@ -16,7 +20,7 @@ function eventsOf(broker: Broker): string[] {
 }
 
 test('memory: it shuts above the mark and opens when acknowledgements bring it well below', async () => {
-  const broker = memoryBroker({ limits: { memoryBytes: 1_000 } })
+  const broker = memoryBroker({ limits: { memoryBytes: 10 * (100 + entryOverheadBytes) } })
   const events = eventsOf(broker)
   const { session, holder, publish, consume } = connectTo(broker)
   for (let n = 0; n < 10; n += 1) publish('x'.repeat(100))
@@ -35,11 +39,33 @@ test('memory: it shuts above the mark and opens when acknowledgements bring it w
     broker.invariants()
   }
   await ack(2)
-  assert.equal(passed, false, '900 bytes are below the mark, but not well below')
+  assert.equal(passed, false, 'nine are below the mark, but not well below')
   await ack(1)
   await waiting
   assert.deepEqual(events, ['blocked: memory', 'unblocked'])
   await broker.close()
+})
+
+test('memory: headers count as bodies do, and so does what keeps a message that has neither', async () => {
+  const limits = { memoryBytes: 1_000_000 }
+  const headers = encodeProperties({ headers: { note: 'x'.repeat(50_000) } })
+  const send = (broker: Broker, propertyBytes: Uint8Array): number => {
+    const vhost = broker.ensureVhost('default')
+    let sent = 0
+    for (; !broker.gate.shut && sent < 10_000; sent += 1) {
+      vhost.publish(Message.ofBytes('', 'q', propertyBytes, ''), persistentPublish, broker.nowMs())
+      broker.review()
+    }
+    return sent
+  }
+  for (const propertyBytes of [headers, Buffer.from([0, 0])]) {
+    const broker = memoryBroker({ limits })
+    connectTo(broker)
+    const entryBytes = propertyBytes.length + entryOverheadBytes
+    assert.equal(send(broker, propertyBytes), Math.floor(limits.memoryBytes / entryBytes) + 1)
+    broker.invariants()
+    await broker.close()
+  }
 })
 
 test('bytes not written: it shuts while the disk is behind and opens when it has caught up', async () => {

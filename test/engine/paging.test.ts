@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { entryOverheadBytes } from '../../src/model/entry.ts'
+import { persistentPublish } from '../../src/engine/publish.ts'
+import { Message } from '../../src/model/message.ts'
+import { encodeProperties } from '../../src/model/properties.ts'
 import type { Definition, RecoveredLane } from '../../src/model/record.ts'
 import { FakeStore } from './fake-store.ts'
 import { Bench } from './harness.ts'
@@ -16,6 +20,9 @@ function setUp(window: { messages?: number; bytes?: number; delayed?: number } =
   return { store, bench, client, settle }
 }
 
+/** What so many entries with so many bytes of bodies take. */
+const resident = (entries: number, bytes: number): number => entries * entryOverheadBytes + bytes
+
 const numbers = (from: number, to: number) =>
   Array.from({ length: to - from }, (_item, index) => String(from + index))
 
@@ -26,13 +33,13 @@ describe('paging', () => {
     for (const body of numbers(1000, 1100)) client.send('q', body)
     assert.equal(queue.readyMessages, 100)
     assert.equal(queue.readyBytes, 400)
-    assert.equal(bench.engine.residentBytes, 16)
+    assert.equal(bench.engine.residentBytes, resident(4, 16))
     client.consume('q', { tag: 't', prefetch: 3 })
     const seen: string[] = []
     for (let round = 0; seen.length < 100; round += 1) {
       assert.ok(round < 200)
       settle()
-      assert.ok(bench.engine.residentBytes <= 4 * (4 + 3))
+      assert.ok(bench.engine.residentBytes <= resident(4 + 3, 4 * (4 + 3)))
       for (const delivery of client.deliveries.splice(0)) {
         seen.push(String(delivery.entry.message.body))
         client.session.settleAck(delivery.deliveryTag)
@@ -47,8 +54,19 @@ describe('paging', () => {
     const queue = client.queue('q')
     client.send('q', 'x'.repeat(50))
     client.send('q', 'y')
-    assert.equal(bench.engine.residentBytes, 50)
+    assert.equal(bench.engine.residentBytes, resident(1, 50))
     assert.equal(queue.readyMessages, 2)
+    bench.engine.invariants()
+  })
+
+  test('headers count in the window as bodies do', () => {
+    const { bench, client } = setUp({ messages: 100, bytes: 1_000 })
+    client.queue('q')
+    const propertyBytes = encodeProperties({ headers: { note: 'x'.repeat(600) } })
+    for (let index = 0; index < 5; index += 1) {
+      client.session.publish(Message.ofBytes('', 'q', propertyBytes, 'm'), persistentPublish, bench.nowMs)
+    }
+    assert.equal(bench.engine.residentBytes, resident(2, 2 * (propertyBytes.length + 1)))
     bench.engine.invariants()
   })
 
@@ -132,7 +150,7 @@ describe('paging', () => {
     assert.equal(client.deliveries.length, 16)
     client.session.close(bench.nowMs)
     settle()
-    assert.ok(bench.engine.residentBytes <= 16 * 2 + 4)
+    assert.ok(bench.engine.residentBytes <= resident(16, 16 * 2 + 4))
     other.consume('q', { noAck: true })
     settle()
     assert.deepEqual(other.takeBodies(), numbers(0, 40))
@@ -218,9 +236,9 @@ describe('paging', () => {
     client.send('q', 'x'.repeat(60))
     client.session.get({ queue: 'q', noAck: false }, 0)
     for (const body of numbers(100, 110)) client.send('q', body)
-    assert.equal(bench.engine.residentBytes, 90)
+    assert.equal(bench.engine.residentBytes, resident(11, 90))
     client.session.reject(1, { requeue: true }, 0)
-    assert.equal(bench.engine.residentBytes, 60)
+    assert.equal(bench.engine.residentBytes, resident(1, 60))
     client.session.get({ queue: 'q', noAck: true }, 0)
     settle()
     assert.deepEqual(client.drain('q'), numbers(100, 110))

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Entry } from '../../src/model/entry.ts'
+import { Message } from '../../src/model/message.ts'
+import { encodeProperties } from '../../src/model/properties.ts'
 import type { Store } from '../../src/store/store.ts'
 import { SimulatedDisk } from '../sim/disk.ts'
 import { Random } from '../std/random.ts'
@@ -30,6 +32,11 @@ async function readAll(store: Store, limit = 1000): Promise<Entry[]> {
     if (entries.length === 0) return all
     all.push(...entries)
   }
+}
+
+/** A message of one byte, with headers of 1 KB. */
+function headed(): Message {
+  return Message.ofBytes('', 'q', encodeProperties({ headers: { note: 'x'.repeat(1_000) } }), 'x')
 }
 
 function seqs(entries: readonly Entry[]): number[] {
@@ -172,6 +179,15 @@ describe('log files', () => {
     const [entry] = await store.readLane({ queueId: 70, lane: 0, afterSeq: 0, limit: 9, limitBytes: 9 })
     assert.equal(entry?.seq, 70)
     assert.equal(entry.bodyBytes, 500)
+    await store.close()
+  })
+
+  test('what is read at once is bounded by what the records take, headers included', async () => {
+    const { store } = await openFilled(0)
+    for (const seq of range(1, 20)) store.published([entryOf({ seq, message: headed() }, 'x')], 0)
+    await store.whenSynced()
+    const entries = await store.readLane({ queueId: 1, lane: 0, afterSeq: 0, limit: 99, limitBytes: 5_000 })
+    assert.deepEqual(seqs(entries), range(1, 5))
     await store.close()
   })
 
