@@ -22,6 +22,9 @@ interface ConnectedOptions {
   readonly create?: boolean
 }
 
+/** The broker on this machine, as `millrace serve` starts it and RabbitMQ too: for who names no engine. */
+export const localBroker = 'amqp://127.0.0.1:5672'
+
 /** How long a connection may be away before it is told. */
 const patienceMs = 500
 /** For a command to finish what it has in hand after Ctrl-C: a server that does not answer must not hold up the end. */
@@ -31,9 +34,11 @@ export class Host {
   readonly terminal: Terminal
   /** What the process ends with. */
   code: number = exitCode.ok
+  readonly #localBroker: string
 
-  constructor(terminal: Terminal) {
+  constructor(terminal: Terminal, broker = localBroker) {
     this.terminal = terminal
+    this.#localBroker = broker
   }
 
   /** Runs a command; what it returns or throws becomes the exit code. */
@@ -62,12 +67,22 @@ export class Host {
   }
 
   async #connect(options: SharedOptions & ConnectedOptions): Promise<Client> {
-    const url = options.url ?? this.terminal.environment['MQ_URL']
-    if (url === undefined || url === '') {
-      throw new UsageError('say which engine: give --url, e.g. --url file:./data, or set MQ_URL')
-    }
-    const folder = folderOf(url)
+    const named = options.url ?? this.terminal.environment['MQ_URL'] ?? ''
+    const folder = folderOf(named)
     if (options.create !== true && folder !== undefined) assertFolder(folder)
+    try {
+      return await this.#open(named === '' ? this.#localBroker : named, options)
+    } catch (error) {
+      if (named !== '' || !(error instanceof MillraceError) || error.code !== 'UNREACHABLE') throw error
+      throw new UsageError(
+        `no engine is named, and no broker answers on this machine (${this.#localBroker}): give --url, e.g. --url file:./data, set MQ_URL, ` +
+          'or start the broker with `millrace serve`',
+        { cause: error },
+      )
+    }
+  }
+
+  async #open(url: string, options: SharedOptions): Promise<Client> {
     // Loaded here, so that what needs no client (serve, doctor, --help) starts without it.
     const { connect } = await import('../index.ts')
     return connect(url, {

@@ -16,9 +16,13 @@ import { Host } from './host.ts'
 import type { Terminal } from './terminal.ts'
 import { version } from './version.ts'
 
-/** Runs one command line and resolves with its exit code; never rejects for what a user or an engine can cause. */
-export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
-  const host = new Host(terminal)
+/**
+ * Runs one command line and resolves with its exit code; never rejects for what a user or an engine can cause.
+ *
+ * @param broker the URL where the broker of this machine is, if not at its usual port
+ */
+export async function run(argv: readonly string[], terminal: Terminal, broker?: string): Promise<number> {
+  const host = new Host(terminal, broker)
   try {
     await createProgram(host).parseAsync(argv, { from: 'user' })
   } catch (error) {
@@ -34,7 +38,7 @@ function createProgram(host: Host): Command {
   const program = new Command('millrace')
     .description('A message queue: send, consume and look after queues on any engine')
     .version(version, '-V, --version')
-    .option('--url <url>', 'the engine, e.g. file:./data (default: MQ_URL)')
+    .option('--url <url>', 'the engine, e.g. file:./data (default: MQ_URL, else the broker on this machine)')
     .option('--namespace <name>', 'keeps applications apart')
     .option('--json', 'for scripts: one JSON object, or one per line')
     .option('--debug', 'show stacks of errors (also MILLRACE_DEBUG=1)')

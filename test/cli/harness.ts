@@ -24,9 +24,14 @@ export interface RunOptions {
   readonly terminal?: boolean
   /** Called with what is written, as it is written. */
   readonly onOutput?: (text: string) => void
+  /** Where the broker of this machine is; by default nowhere. */
+  readonly broker?: string
   /** The same for the error stream. */
   readonly onErrors?: (text: string) => void
 }
+
+/** Nobody listens at TCP's port 1. */
+const nowhere = 'amqp://127.0.0.1:1'
 
 /** One command line, e.g. `millrace(['send', 'q', '1'], { environment: { MQ_URL } })`. */
 export async function millrace(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
@@ -49,7 +54,7 @@ export async function millrace(argv: readonly string[], options: RunOptions = {}
     environment: options.environment ?? {},
     interrupted: options.interrupted ?? new AbortController().signal,
   })
-  const code = await run(argv, terminal)
+  const code = await run(argv, terminal, options.broker ?? nowhere)
   return { code, ...written }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { startBroker } from '../../src/server/index.ts'
 import { millrace, shell } from './harness.ts'
 
 describe('usage', () => {
@@ -75,10 +76,23 @@ describe('usage', () => {
 })
 
 describe('the engine', () => {
-  test('without --url and MQ_URL it says to give one', async () => {
-    const { code, errors } = await millrace(['queues'])
-    assert.equal(code, 2)
-    assert.match(errors, /--url file:\.\/data, or set MQ_URL/)
+  test('without --url and MQ_URL it is the broker on this machine', async () => {
+    await using broker = await startBroker({ port: 0 })
+    assert.equal((await millrace(['send', 'q', '1', '--declare'], { broker: broker.url })).code, 0)
+    const { code, output } = await millrace(['consume', 'q'], { broker: broker.url })
+    assert.equal(code, 0)
+    assert.match(output, /1/)
+  })
+
+  test('where there is none it says to give a URL, or to start one', async () => {
+    for (const environment of [{}, { MQ_URL: '' }]) {
+      const { code, errors } = await millrace(['queues'], { environment })
+      assert.equal(code, 2)
+      assert.match(
+        errors,
+        /--url file:\.\/data, or set MQ_URL; or start .*millrace serve.* none answers at amqp:/,
+      )
+    }
   })
 
   test('--url goes before MQ_URL, in front of the command or after it', async () => {
