@@ -90,7 +90,7 @@ describe('the engine', () => {
       assert.equal(code, 2)
       assert.match(
         errors,
-        /--url file:\.\/data, or set MQ_URL; or start .*millrace serve.* none answers at amqp:/,
+        /no broker answers .*amqp:.* --url file:\.\/data, set MQ_URL, or start .*millrace serve/,
       )
     }
   })
