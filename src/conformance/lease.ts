@@ -4,8 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import type { Delivery } from '../client/driver.ts'
+import type { Queue } from '../client/queue.ts'
+import { Deferred } from '../std/deferred.ts'
 import { assertFigures } from './figures.ts'
-import { declareQueue, fill, Inbox, quietMs, text } from './inbox.ts'
+import { at, declareQueue, fill, Inbox, quietMs, text } from './inbox.ts'
 import type { Chapter } from './line.ts'
 import { assertCode } from './trial.ts'
 import type { Trial } from './trial.ts'
@@ -145,23 +147,63 @@ function block(ms: number): void {
 async function tenLeases(trial: Trial): Promise<void> {
   const client = await trial.client()
   const other = await trial.client()
-  const jobMs = Math.max(withoutLeaseMs, client.capabilities.leaseMs * 10)
+  const { leaseMs } = client.capabilities
+  const jobMs = Math.max(withoutLeaseMs, leaseMs * 10)
+  // Who stands still loses its lease, as it must: what it then saw is no answer.
+  for (let tries = 1, isAnswered = false; !isAnswered; tries += 1) {
+    const gaps = watchGaps()
+    const seen = await runsOfLongJob(
+      [client, other].map((each) => each.queue(`q${tries}`)),
+      { trial, jobMs },
+    )
+    isAnswered = seen.runs === 1 || leaseMs === 0 || gaps.longestMs() < leaseMs / 4
+    if (isAnswered) assert.deepEqual(seen, { runs: 1, completed: 1 })
+  }
+}
+
+/** How often a job so long runs, and is completed, where several wait for it. */
+async function runsOfLongJob(
+  queues: readonly Queue[],
+  { trial, jobMs }: { trial: Trial; jobMs: number },
+): Promise<{ runs: number; completed: number }> {
   let runs = 0
   let completed = 0
+  const over = new Deferred<void>()
   const handler = async (): Promise<void> => {
     runs += 1
-    await trial.sleep(jobMs)
+    await Promise.race([trial.sleep(jobMs), over.promise])
   }
-  for (const connection of [client, other]) {
-    const worker = connection.queue('q').work(handler)
+  const workers = queues.map((queue) => queue.work(handler))
+  for (const worker of workers) {
     worker.on('completed', () => (completed += 1))
     await worker.ready
   }
-  await client.queue('q').send('long')
+  await at(queues, 0).send('long')
+  const isSeen = (): boolean => completed > 0 || runs > 1
   // Patience begins when it should be done: a lease may be long.
-  await trial.sleep(jobMs)
-  await trial.eventually('the job is done', () => completed > 0)
+  for (let part = 0; part < 40 && !isSeen(); part += 1) await trial.sleep(jobMs / 40)
+  await trial.eventually('the job is done', isSeen)
   await trial.sleep(quietMs)
-  assert.equal(runs, 1)
-  assert.equal(completed, 1)
+  over.resolve()
+  await Promise.all(workers.map((worker) => worker.close()))
+  return { runs, completed }
+}
+
+/** Measures for how long this process ran nothing. */
+function watchGaps(): { longestMs: () => number } {
+  let longestMs = 0
+  let lastMs = performance.now()
+  const look = (): void => {
+    const nowMs = performance.now()
+    longestMs = Math.max(longestMs, nowMs - lastMs)
+    lastMs = nowMs
+  }
+  const timer = setInterval(look, 10).unref()
+  return {
+    longestMs: () => {
+      clearInterval(timer)
+      look()
+      return longestMs
+    },
+  }
 }
