@@ -65,9 +65,11 @@ class MillraceHarness implements Harness {
     const driver = amqpDriver(`${this.#server.url(vhost, proxy.port)}?heartbeat=${heartbeatSeconds}`)
     this.#proxies.set(driver, proxy)
     const close = driver.close.bind(driver)
+    // A test that counts sockets, or looks at memory, opens and closes many.
     driver.close = async (settings) => {
       await close(settings)
       await proxy.close()
+      this.#proxies.delete(driver)
     }
     return driver
   }

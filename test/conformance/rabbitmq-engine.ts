@@ -82,9 +82,11 @@ class RabbitMqHarness implements Harness {
     )
     this.#proxies.set(driver, proxy)
     const close = driver.close.bind(driver)
+    // A test that counts sockets, or looks at memory, opens and closes many.
     driver.close = async (settings) => {
       await close(settings)
       await proxy.close()
+      this.#proxies.delete(driver)
     }
     return driver
   }

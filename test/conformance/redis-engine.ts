@@ -120,10 +120,11 @@ class RedisHarness implements Harness {
     })
     this.#proxies.set(driver, proxies)
     const close = driver.close.bind(driver)
-    // A test that counts sockets opens and closes many.
+    // A test that counts sockets, or looks at memory, opens and closes many.
     driver.close = async (options) => {
       await close(options)
       for (const proxy of proxies) await proxy.close()
+      this.#proxies.delete(driver)
     }
     return driver
   }
