@@ -16,7 +16,7 @@ const program = (node: string, epmdPort: number): string => `
         Reply = try
           {ok, Tokens, _} = erl_scan:string(Line),
           {ok, Expressions} = erl_parse:parse_exprs(Tokens),
-          case rpc:call('${node}', erl_eval, exprs, [Expressions, []], 30000) of
+          case rpc:call('${node}', erl_eval, exprs, [Expressions, []], 100000) of
             {value, Value, _} -> {ok, Value};
             Bad -> {error, Bad}
           end

@@ -43,7 +43,7 @@ interface Ports {
 }
 
 const startTimeoutMs = 100_000
-const stopTimeoutMs = 20_000
+const stopTimeoutMs = 60_000
 
 export class RabbitMq {
   readonly #scripts: string
