@@ -22,6 +22,11 @@ export interface StoreLimits {
   readonly compactBelow: number
   /** How far a file's live count must fall, as a share of its entries, before its live bytes are counted again. */
   readonly auditStep: number
+  /**
+   * A file is rewritten when its live count has not fallen by that step within so long, to twice that, in ms: one that is being
+   * emptied is gone soon, and what is left of it need not be written again. 0: at once.
+   */
+  readonly compactRestMs: number
   /** With so many files of which nothing is live any more, a checkpoint is taken early, so that they can be deleted. */
   readonly deadFiles: number
   /** Bytes read from a log file at once. */
@@ -54,6 +59,7 @@ export const defaultStoreLimits: StoreLimits = {
   freeCheckMs: 1000,
   compactBelow: 0.3,
   auditStep: 0.1,
+  compactRestMs: 500,
   deadFiles: 4,
   readBytes: 1024 * 1024,
   readGapBytes: 16 * 1024,

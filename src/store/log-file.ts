@@ -31,6 +31,8 @@ export class LogFile {
   deadSince: number
   /** Its live count when compaction last looked. */
   auditedLive: number
+  /** Since which beat of maintenance its live count has not fallen much, and from what; undefined: nobody looked. */
+  rest: { readonly beat: number; readonly live: number } | undefined
   /** Parts of it could not be read: it is kept until nothing in it is live, and not rewritten. */
   damaged: boolean
 
@@ -49,6 +51,7 @@ export class LogFile {
     this.handle = handle
     this.deadSince = 0
     this.auditedLive = -1
+    this.rest = undefined
     this.damaged = false
   }
 

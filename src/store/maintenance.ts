@@ -12,11 +12,14 @@ import { writeIndex } from './index-files.ts'
 import type { LogFile, LogFiles } from './log-file.ts'
 import type { Purges } from './purges.ts'
 import { applyPurge } from './purges.ts'
+import type { Scheduler } from './scheduler.ts'
 
 interface MaintenanceContext extends CompactionContext {
   readonly files: LogFiles
   readonly purges: Purges
+  readonly scheduler: Scheduler
   readonly auditStep: number
+  readonly restMs: number
   readonly deadFiles: number
   /** Takes a checkpoint before the file being written is full. */
   checkpointEarly(): void
@@ -33,6 +36,9 @@ export class Maintenance {
   #running: Promise<void> | undefined
   #wanted = false
   #stopped = false
+  /** Counts the times that `restMs` have passed while some file was watched. */
+  #beat = 0
+  #cancelBeat: (() => void) | undefined
 
   constructor(context: MaintenanceContext) {
     this.#context = context
@@ -60,6 +66,7 @@ export class Maintenance {
   /** Finishes the step it is at. */
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#cancelBeat?.()
     await this.whenIdle()
   }
 
@@ -91,7 +98,7 @@ export class Maintenance {
     }
     for (const file of files.list.slice()) {
       if (this.#stopped) return
-      if (!this.#wantsCompaction(file)) continue
+      if (!this.#wantsCompaction(file) || !this.#isAtRest(file)) continue
       if (await this.#withIndex(file, () => compact(this.#context, file))) this.#context.roomMade()
     }
   }
@@ -153,9 +160,33 @@ export class Maintenance {
   #wantsCompaction(file: LogFile): boolean {
     if (file.index === undefined || file.live.count === 0) return false
     if (file.number > this.#context.newestCheckpoint() - 2) return false
-    const entries = Math.max(1, file.index.rowCount)
-    if (file.auditedLive < 0) return file.live.count < entries
-    return file.auditedLive - file.live.count >= entries * this.#context.auditStep
+    if (file.auditedLive < 0) return file.live.count < file.index.rowCount
+    return file.auditedLive - file.live.count >= this.#step(file)
+  }
+
+  /** Whether it has not been emptied much for two beats. */
+  #isAtRest(file: LogFile): boolean {
+    const { restMs } = this.#context
+    if (restMs === 0) return true
+    const { live } = file
+    const rest = file.rest
+    if (rest === undefined || rest.live - live.count >= this.#step(file)) {
+      file.rest = { beat: this.#beat, live: live.count }
+    } else if (this.#beat - rest.beat >= 2) {
+      file.rest = undefined
+      return true
+    }
+    this.#cancelBeat ??= this.#context.scheduler.after(restMs, () => {
+      this.#cancelBeat = undefined
+      this.#beat += 1
+      this.wake()
+    })
+    return false
+  }
+
+  /** Entries of which a file must lose so many before it is looked at again. */
+  #step(file: LogFile): number {
+    return Math.max(1, file.index?.rowCount ?? 0) * this.#context.auditStep
   }
 
   async #withIndex<T>(file: LogFile, action: () => Promise<T>): Promise<T> {

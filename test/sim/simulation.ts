@@ -37,6 +37,7 @@ const limits: Partial<StoreLimits> = {
   chunkBytes: 2 * 1024,
   sliceEntries: 50,
   readBytes: 1024,
+  compactRestMs: 10,
 }
 const epochMs = 1_800_000_000_000
 

@@ -1,6 +1,8 @@
 /** What the store does in the background, and what it meets there. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { nodeScheduler } from '../../src/store/scheduler.ts'
+import type { Scheduler } from '../../src/store/scheduler.ts'
 import { Store } from '../../src/store/store.ts'
 import type { StoreOptions } from '../../src/store/store.ts'
 import { SimulatedDisk } from '../sim/disk.ts'
@@ -85,6 +87,76 @@ describe('rewriting a file of which little is live', () => {
     assert.deepEqual((await readLane(store)).slice(0, 5), [1, 2, 3, 4, 101])
     store.invariants()
     await store.close()
+  })
+})
+
+describe('a file of which little is live', () => {
+  const compactRestMs = 123
+
+  /** With beats that the test makes. */
+  async function openBeaten() {
+    let due: (() => void) | undefined
+    const after: Scheduler['after'] = (ms, callback) => {
+      if (ms === compactRestMs) due = callback
+      return () => (due = undefined)
+    }
+    const scheduler = { ...nodeScheduler, after }
+    const { disk, store } = await openFilled(200, { scheduler, limits: { compactRestMs, fileBytes: 12_000 } })
+    const beat = async (): Promise<void> => {
+      const beats = due
+      due = undefined
+      beats?.()
+      await store.whenQuiet()
+    }
+    const rewritten = (): number => disk.history.filter((step) => step.includes('.log.tmp')).length
+    return { disk, store, beat, rewritten, isWatched: () => due !== undefined }
+  }
+
+  test('is not rewritten while it is being emptied, for it is gone soon', async () => {
+    const { store, beat, rewritten } = await openBeaten()
+    for (let seq = 1; seq <= 150; seq += 1) {
+      store.settled(seq)
+      if (seq % 5 === 0) {
+        await publish(store, 200 + seq - 4, 200 + seq)
+        await store.whenQuiet()
+        await beat()
+      }
+    }
+    assert.equal(rewritten(), 0)
+    store.invariants()
+    await store.close()
+  })
+
+  test('is rewritten when it has come to rest', async () => {
+    const { disk, store, beat, rewritten, isWatched } = await openBeaten()
+    for (let seq = 1; seq <= 200; seq += 1) if (seq % 10 !== 0) store.settled(seq)
+    await publish(store, 201, 400)
+    await store.whenQuiet()
+    const before = disk.paths().reduce((sum, path) => sum + disk.file(path).length, 0)
+    assert.equal(rewritten(), 0)
+    await beat()
+    assert.equal(rewritten(), 0)
+    await beat()
+    assert(rewritten() > 0)
+    const after = disk.paths().reduce((sum, path) => sum + disk.file(path).length, 0)
+    assert(after < before - 10_000, `${before} bytes became ${after}`)
+    while (isWatched()) await beat()
+    assert.deepEqual((await readLane(store)).slice(0, 21), [
+      ...Array.from({ length: 20 }, (_, n) => 10 * n + 10),
+      201,
+    ])
+    store.invariants()
+    await store.close()
+  })
+
+  test('that is watched when the store is closed keeps nobody', async () => {
+    const { store, isWatched } = await openBeaten()
+    for (let seq = 1; seq <= 200; seq += 1) if (seq % 10 !== 0) store.settled(seq)
+    await publish(store, 201, 400)
+    await store.whenQuiet()
+    assert(isWatched())
+    await store.close()
+    assert(!isWatched())
   })
 })
 

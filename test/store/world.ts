@@ -27,6 +27,7 @@ export const tinyLimits: Partial<StoreLimits> = {
   readGapBytes: 64,
   indexCacheBytes: 2000,
   openFiles: 2,
+  compactRestMs: 0,
   sliceEntries: 7,
 }
 
