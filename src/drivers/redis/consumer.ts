@@ -14,9 +14,10 @@
 import { ClosedError, MillraceError } from '../../model/errors.ts'
 import type * as port from '../../client/driver.ts'
 import type { ConsumerSetup } from './consumer-setup.ts'
-import { RedisDelivery } from './delivery.ts'
+import { deliveriesOf } from './delivery.ts'
+import type { RedisDelivery } from './delivery.ts'
 import { joinQueue } from './join.ts'
-import { Lease } from './lease.ts'
+import { Lease, longestTimerMs } from './lease.ts'
 import type { Argument, Reply } from './node-redis.ts'
 import { assertDelay } from './outbound.ts'
 import { ReadAhead } from './read-ahead.ts'
@@ -28,7 +29,6 @@ const maximumClaim = 512
 /** Parts of the lease: how often it is renewed, and how much of it the server renews at least to. */
 const renewals = 3
 const surePart = 0.9
-const longestTimerMs = 2 ** 31 - 1
 /** What the server is told at the end may take so long. */
 const farewellMs = 2_000
 
@@ -145,11 +145,10 @@ export class Consumer implements port.Consumer {
 
   #settled(delivery: RedisDelivery, isAck: boolean): void {
     this.#held.delete(delivery)
-    if (this.#setup.options.readAhead === true) {
-      this.#ahead.settled(isAck ? performance.now() - delivery.handedOutMs : Infinity)
-      // Not within the call of who settles: it may not count itself as done before that returns.
-      if (this.#ahead.waiting > 0) queueMicrotask(() => this.#handOut())
-    }
+    const mayBeQuick = isAck && this.#setup.options.readAhead === true
+    this.#ahead.settled(mayBeQuick ? performance.now() - delivery.handedOutMs : Infinity)
+    // Not within the call of who settles: it may not count itself as done before that returns, or has just begun to cancel.
+    if (this.#ahead.waiting > 0) queueMicrotask(() => this.#handOut())
     this.#schedule()
   }
 
@@ -159,6 +158,8 @@ export class Consumer implements port.Consumer {
   }
 
   async #rest(): Promise<void> {
+    // What is given back is in its place before another consumer is let in.
+    this.#pump()
     // What comes with the request under way is handed back.
     while (this.#underWay !== undefined) await this.#underWay
     if (this.#held.size === 0 && this.#settling.size === 0) return this.#leave()
@@ -209,6 +210,11 @@ export class Consumer implements port.Consumer {
     return Math.min(maximumClaim, Math.max(0, this.#prefetch + this.#ahead.allowed - this.#held.size))
   }
 
+  /** How many may be handed out. */
+  get #room(): number {
+    return this.#prefetch - (this.#held.size - this.#ahead.waiting)
+  }
+
   /** Never rejects but with what ends the consumer. */
   async #request(): Promise<void> {
     if (this.#lapsed && this.#settling.size === 0) return this.#beginAnew()
@@ -217,6 +223,7 @@ export class Consumer implements port.Consumer {
     const credit = this.#credit
     const name = this.#name
     this.#hungry = false
+    this.#ahead.asked()
     this.#number += 1
     let sentAtMs = 0
     let reply: readonly Reply[]
@@ -245,34 +252,31 @@ export class Consumer implements port.Consumer {
       if (settling.hasDead) await ferried
     }
     settling.answer(String(acks), String(others))
-    const taken = (reply.length - 5) / 3
-    this.#hungry ||= credit > 0 && taken === credit
-    if (!this.#lapsed) this.#deliver(name, reply)
+    const taken = deliveriesOf(this, name, reply)
+    this.#hungry ||= credit > 0 && taken.length === credit
+    if (!this.#lapsed) this.#deliver(taken)
     this.#wait(Number(dueMs))
     if (this.#lapsed) await this.#beginAnew()
   }
 
-  #deliver(holder: string, reply: readonly Reply[]): void {
-    for (let index = 5; index < reply.length; index += 3) {
-      const delivery = new RedisDelivery(this, {
-        holder,
-        entry: String(reply[index]),
-        attempt: Number(reply[index + 1]) + 1,
-        record: reply[index + 2] as Buffer,
-      })
+  #deliver(deliveries: readonly RedisDelivery[]): void {
+    for (const delivery of deliveries) {
       this.#held.add(delivery)
       this.#ahead.push(delivery)
     }
-    if (this.#state === 'working') this.#handOut()
-    else this.#ahead.stop()
+    if (this.#state !== 'working' || this.#ahead.mustGoBack(this.#room)) this.#ahead.stop()
+    else this.#handOut()
   }
 
-  /** As many as there is room for. */
+  /** As many as there is room for; where the sink makes room for more, these are handed out after it. */
   #handOut(): void {
-    while (this.#state === 'working' && this.#held.size - this.#ahead.waiting < this.#prefetch) {
-      const delivery = this.#ahead.shift()
-      if (delivery === undefined) break
-      if (this.#setup.options.readAhead === true) delivery.handedOutMs = performance.now()
+    for (let room = this.#room; room > 0 && this.#ahead.waiting > 0; room -= 1) {
+      if (this.#state !== 'working') return
+      const nowMs = performance.now()
+      // A handler that kept the process busy: others may have what waited for it.
+      if (!this.#lease.isHeld(nowMs)) return this.#lapse()
+      const delivery = this.#ahead.shift() as RedisDelivery
+      delivery.handedOutMs = nowMs
       this.#setup.sink(delivery)
     }
     this.#ahead.watch()
@@ -375,12 +379,13 @@ export class Consumer implements port.Consumer {
     this.#state = 'gone'
     clearTimeout(this.#timer)
     this.#lease.end()
+    this.#ahead.lose()
     for (const resolve of this.#onIdle.splice(0)) resolve()
     this.#setup.onGone(this)
   }
 
   /** @param onSent told before each try */
-  #call(name: string, words: readonly Argument[], onSent = nothing): Promise<Reply> {
+  #call(name: string, words: readonly Argument[], onSent = (): void => undefined): Promise<Reply> {
     const { caller, keys, queue } = this.#setup
     return caller.call({
       name,
@@ -392,8 +397,4 @@ export class Consumer implements port.Consumer {
       doing: `consume the queue ${queue}`,
     })
   }
-}
-
-function nothing(): void {
-  // Nobody waits for it.
 }

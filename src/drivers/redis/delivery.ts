@@ -2,6 +2,11 @@
 import type { Delivery, Outcome, Outgoing, Received } from '../../client/driver.ts'
 import type { Consumer } from './consumer.ts'
 import { StoredMessage } from './envelope.ts'
+import type { Reply } from './node-redis.ts'
+
+/** Words of the reply of `work` before the first delivery, and of each. */
+const replyHead = 5
+const replyPart = 3
 
 const no = Promise.resolve(false)
 
@@ -11,7 +16,7 @@ export class RedisDelivery implements Delivery {
   readonly holder: string
   readonly entry: string
   readonly attempt: number
-  /** Of `performance.now()`, where its consumer reads ahead. */
+  /** Of `performance.now()`. */
   handedOutMs = 0
   readonly #record: Buffer
   #message: StoredMessage | undefined
@@ -76,4 +81,17 @@ export class RedisDelivery implements Delivery {
       throw error
     }
   }
+}
+
+/** What a reply of `work` brings: entry, attempts used up, and record of each. */
+export function deliveriesOf(consumer: Consumer, holder: string, reply: readonly Reply[]): RedisDelivery[] {
+  const deliveries: RedisDelivery[] = []
+  for (let index = replyHead; index < reply.length; index += replyPart) {
+    const entry = String(reply[index])
+    const attempt = Number(reply[index + 1]) + 1
+    deliveries.push(
+      new RedisDelivery(consumer, { holder, entry, attempt, record: reply[index + 2] as Buffer }),
+    )
+  }
+  return deliveries
 }

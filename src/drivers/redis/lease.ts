@@ -1,6 +1,7 @@
 /** A lease as its holder sees it: it lasts for a time from when its renewal was sent, whatever became of the answer. */
 
-const longestTimerMs = 2 ** 31 - 1
+/** `setTimeout` knows no more. */
+export const longestTimerMs = 2 ** 31 - 1
 
 export class Lease {
   readonly #onLapsed: () => void
@@ -16,6 +17,11 @@ export class Lease {
   holds(sentAtMs: number, ms: number): void {
     this.#untilMs = Math.max(this.#untilMs, sentAtMs + ms)
     if (this.#timer === undefined) this.#watch()
+  }
+
+  /** @param nowMs of `performance.now()`: the timer may not have had its turn. */
+  isHeld(nowMs: number): boolean {
+    return nowMs < this.#untilMs
   }
 
   /** It is given up; a new one may begin. */

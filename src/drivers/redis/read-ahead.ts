@@ -3,7 +3,8 @@
  * most of what it costs: so a consumer whose messages were settled quickly takes a few more than it may hand out. When one
  * of them takes its time the others go back to their places, for whoever is free.
  *
- * One that ends its process has ended no others' chances: who begins anew reads nothing ahead until it was quick again.
+ * What takes its process with it uses up an attempt of all that waits behind it, unhandled. So who begins anew reads nothing
+ * ahead until it was quick again, and nothing waits behind what was tried before.
  */
 import { Deque } from '../../std/deque.ts'
 import type { RedisDelivery } from './delivery.ts'
@@ -21,6 +22,10 @@ export class ReadAhead {
   readonly #waiting = new Deque<RedisDelivery>()
   #quick = 0
   #settled = 0
+  /** Something was given back since the last request was made. */
+  #gaveBack = false
+  /** Among what came last is some that was tried before. */
+  #hasTried = false
   #timer: NodeJS.Timeout | undefined
 
   /** @param giveBack to its place in the queue, unhandled */
@@ -38,8 +43,28 @@ export class ReadAhead {
     return this.#waiting.length
   }
 
+  /** A request is made, with all that was given back. */
+  asked(): void {
+    this.#gaveBack = false
+    this.#hasTried = false
+  }
+
+  /** What a request has brought. */
   push(delivery: RedisDelivery): void {
     this.#waiting.push(delivery)
+    if (delivery.attempt === 1) return
+    this.#hasTried = true
+    this.#quick = 0
+  }
+
+  /**
+   * Whether what waits cannot be handed out, with what came last: that belongs behind what was given back meanwhile, or some
+   * would wait behind what was tried before.
+   *
+   * @param room how many may be handed out
+   */
+  mustGoBack(room: number): boolean {
+    return this.#gaveBack || (this.#hasTried && this.#waiting.length > room)
   }
 
   /** The next one, there being room. */
@@ -67,6 +92,7 @@ export class ReadAhead {
   /** Gives back what waits, and takes nothing ahead until messages are quick again. */
   stop(): void {
     this.#quick = 0
+    this.#gaveBack ||= this.#waiting.length > 0
     for (let delivery = this.shift(); delivery !== undefined; delivery = this.shift())
       this.#giveBack(delivery)
   }
@@ -74,6 +100,8 @@ export class ReadAhead {
   /** What waits is somebody else's by now. */
   lose(): void {
     this.#quick = 0
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     while (this.shift() !== undefined);
   }
 }

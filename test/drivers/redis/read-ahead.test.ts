@@ -1,13 +1,31 @@
 /** A worker whose jobs are quick takes a few ahead of its concurrency; nobody can tell but by the speed. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Client, Job, Queue } from '../../../src/index.ts'
 import { Deferred } from '../../../src/std/deferred.ts'
+import { Proxy } from '../../servers/proxy.ts'
 import { findRedis, RedisServer } from '../../servers/redis.ts'
 import { Clients, until } from './world.ts'
 
 const { skip } = await findRedis()
 const quick = 200
+
+/** Says of each job whether it is the third of its turn: then it was taken ahead, and others that were wait behind it. */
+function thirds(): () => boolean {
+  let inTurn = 0
+  return () => {
+    if (inTurn === 0) setImmediate(() => (inTurn = 0))
+    inTurn += 1
+    return inTurn === 3
+  }
+}
+
+function numbersTo(end: number): number[] {
+  return Array.from({ length: end }, (_, index) => index)
+}
 
 /** Jobs that are done at once, then one that is not until the gate opens, then others. */
 async function sendMixed(mq: Client, name: string): Promise<Queue<string>> {
@@ -32,7 +50,7 @@ describe('redis: reading ahead', { skip }, () => {
   test('jobs that are done at once take fewer trips than there are, one at a time and in order', async () => {
     await using clients = new Clients()
     const queue = (await clients.connect(server.url())).queue<number>('quick')
-    const numbers = Array.from({ length: 1_000 }, (_, index) => index)
+    const numbers = numbersTo(1_000)
     await queue.sendMany(numbers)
     const before = await requests()
     const order: number[] = []
@@ -40,7 +58,7 @@ describe('redis: reading ahead', { skip }, () => {
     queue.work(async (job) => {
       running += 1
       assert.equal(running, 1)
-      await undefined
+      await Promise.resolve()
       running -= 1
       order.push(job.data)
     })
@@ -123,7 +141,7 @@ describe('redis: reading ahead', { skip }, () => {
   test('a job that fails ends it: the next ones are taken as there is room', async () => {
     await using clients = new Clients()
     const queue = (await clients.connect(server.url())).queue<number>('fails', { attempts: 1 })
-    await queue.sendMany(Array.from({ length: quick }, (_, index) => index))
+    await queue.sendMany(numbersTo(quick))
     const seen: number[] = []
     const unacked: (number | undefined)[] = []
     queue.work(async (job) => {
@@ -133,10 +151,7 @@ describe('redis: reading ahead', { skip }, () => {
       throw new Error('no luck')
     })
     await until('all are done', async () => (await queue.stats()).dead === 40)
-    assert.deepEqual(
-      seen,
-      Array.from({ length: quick }, (_, index) => index),
-    )
+    assert.deepEqual(seen, numbersTo(quick))
     // What it had taken before the first of them failed has gone by.
     assert.equal(unacked.at(-1), 1)
   })
@@ -154,5 +169,111 @@ describe('redis: reading ahead', { skip }, () => {
       if (taken === 100) break
     }
     assert.equal(most, 1)
+  })
+
+  test('what is given back while a request is under way comes before what that brings', async () => {
+    await using clients = new Clients()
+    await using proxy = await Proxy.start({ port: server.port })
+    const queue = (await clients.connect(`redis://127.0.0.1:${proxy.port}`)).queue<number>('far away')
+    const numbers = numbersTo(60)
+    await queue.sendMany(numbers)
+    proxy.delay(30)
+    const isThird = thirds()
+    const order: number[] = []
+    queue.work(async (job) => {
+      order.push(job.data)
+      // Longer than the others wait for it, shorter than a trip.
+      if (isThird()) await delay(40)
+    })
+    await until('all are done', () => order.length === numbers.length)
+    assert.deepEqual(order, numbers)
+  })
+
+  test('who closes a worker in its handler has seen its last job', async () => {
+    await using clients = new Clients()
+    const queue = (await clients.connect(server.url())).queue<number>('closes itself')
+    await queue.sendMany(numbersTo(2 * quick))
+    const isThird = thirds()
+    const seen: number[] = []
+    const last = new Deferred<number>()
+    const worker = queue.work((job) => {
+      seen.push(job.data)
+      if (!isThird()) return
+      worker.close().then(() => last.resolve(job.data), last.reject)
+    })
+    assert.equal(await last.promise, seen.at(-1))
+  })
+
+  test('what waited for one that kept its process busy beyond the lease is handed out by others alone', async () => {
+    await using clients = new Clients()
+    const url = `${server.url()}?lease=1000`
+    const queue = (await clients.connect(url)).queue<number>('busy')
+    await queue.sendMany(numbersTo(quick))
+    const isThird = thirds()
+    const child = resolve(import.meta.dirname, 'read-ahead-child.ts')
+    let said: string | undefined
+    const after: number[] = []
+    queue.work((job) => {
+      if (said !== undefined) after.push(job.data)
+      else if (isThird())
+        said = spawnSync(process.execPath, ['--import', 'tsx', child, url]).stdout.toString()
+    })
+    await until('it is busy no more', () => said !== undefined)
+    const taken = JSON.parse(said ?? '') as number[]
+    assert(taken.includes(quick - 1), 'others have handled what came behind')
+    await until('all are settled', async () => (await queue.stats()).unacked === 0)
+    assert.deepEqual(after, [])
+  })
+
+  test('nothing waits behind what was tried before: it may end the process', async () => {
+    await using clients = new Clients()
+    await using proxy = await Proxy.start({ port: server.port })
+    const queue = (await clients.connect(server.url())).queue<string>('tried')
+    await queue.sendMany(['a', 'b', 'c', 'd'])
+    const dying = await clients.connect(`redis://127.0.0.1:${proxy.port}?lease=2000`)
+    const held: Job<string>[] = []
+    const taking = (async () => {
+      for await (const job of dying.queue<string>('tried').consume({ prefetch: 4 })) held.push(job)
+    })().catch(() => undefined)
+    await until('all are held', () => held.length === 4)
+    proxy.cut()
+    await queue.sendMany(Array.from({ length: quick }, () => 'quick'))
+    const tried: [string, number, number | undefined][] = []
+    queue.work((job) => {
+      if (job.data === 'quick') return
+      return queue.stats().then(({ unacked }) => void tried.push([job.data, job.attempt, unacked]))
+    })
+    await until('all are done', () => tried.length === 4)
+    assert.deepEqual(
+      tried,
+      ['a', 'b', 'c', 'd'].map((name) => [name, 2, 1]),
+    )
+    await dying.close({ timeout: 0 })
+    await taking
+  })
+
+  test('of one active consumer that goes, what it gives back is in its place before the next one comes', async () => {
+    await using clients = new Clients()
+    const mq = await clients.connect(server.url())
+    const queue = mq.queue<number>('one active', { singleActiveConsumer: true })
+    await queue.sendMany(numbersTo(2 * quick))
+    await server.command('CONFIG', 'SET', 'slowlog-log-slower-than', '0', 'slowlog-max-len', '1000')
+    const isThird = thirds()
+    const gone = new Deferred<void>()
+    const worker = queue.work(async () => {
+      if (!isThird()) return
+      // When no request is under way, and the others still wait.
+      await delay(3)
+      worker.close().then(gone.resolve, gone.reject)
+      // It rests while it holds this one.
+      await delay(20)
+    })
+    await gone.promise
+    const log = (await server.command('SLOWLOG', 'GET', '1000')) as [number, number, number, string[]][]
+    await server.command('CONFIG', 'SET', 'slowlog-log-slower-than', '10000')
+    const calls = log.map(([, , , words]) => words.map(String)).toReversed()
+    const released = calls.findIndex((words) => words.includes('release'))
+    const rested = calls.findIndex((words) => words.includes('millrace_rest'))
+    assert(released >= 0 && released < rested, JSON.stringify(calls))
   })
 })
