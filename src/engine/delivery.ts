@@ -39,12 +39,13 @@ export class EngineDelivery {
 
   /**
    * What the consumer is shown: from a quorum queue, or where it asks for it, with how often it came back in
-   * `x-delivery-count`.
+   * `x-delivery-count`, if it did. `get` from a quorum queue is always told.
    */
   get message(): Message {
     const { message, deliveryCount } = this.entry
-    if (deliveryCount === 0) return message
-    if (this.queue.settings.type !== 'quorum' && this.consumer?.isShownCount !== true) return message
+    const isQuorum = this.queue.settings.type === 'quorum'
+    if (deliveryCount === 0 && !(isQuorum && this.consumer === undefined)) return message
+    if (!isQuorum && this.consumer?.isShownCount !== true) return message
     const set = { 'x-delivery-count': BigInt(deliveryCount) }
     const change = { set, remove: [], dropsExpiration: false }
     return (

@@ -60,6 +60,18 @@ export function recoverWithoutRequeue(): UnsupportedError {
   return new UnsupportedError({ feature: 'recover without requeue', driver: 'this broker', hint })
 }
 
+export function globalQosRefused(where: Named): MillraceError {
+  return new MillraceError('UNSUPPORTED', `${describeResource('queue', where)} does not support global qos`)
+}
+
+export function getRefused(where: Named): MillraceError {
+  return new MillraceError(
+    'RESOURCE_LOCKED',
+    `cannot obtain access to locked ${describeResource('queue', where)}. basic.get operations are not supported by ` +
+      'quorum queues with single active consumer',
+  )
+}
+
 export function preconditionFailed(message: string): MillraceError {
   return new MillraceError('PRECONDITION_FAILED', message)
 }

@@ -12,7 +12,7 @@ import type { Exchange } from './exchange.ts'
 import type { Kernel } from './kernel.ts'
 import { purgeQueue } from './purge.ts'
 import type { Queue } from './queue.ts'
-import { defaultExchangeRefused, locked, notFound } from './refusals.ts'
+import { defaultExchangeRefused, getRefused, locked, notFound } from './refusals.ts'
 import * as topology from './topology.ts'
 import type { DeclareExchange, DeclareQueue } from './topology.ts'
 import type { VirtualHost } from './virtual-host.ts'
@@ -135,6 +135,16 @@ export class SessionTopology {
   queue(name: string): Queue {
     const queue = this.#vhost.queue(this.#nameOrLast(name))
     this.#checkAccess(queue)
+    return queue
+  }
+
+  /** As `queue`, for `get`. */
+  queueToGet(name: string): Queue {
+    const queue = this.queue(name)
+    const { type, singleActiveConsumer } = queue.settings
+    if (type === 'quorum' && singleActiveConsumer) {
+      throw getRefused({ name: queue.name, vhost: this.#vhost.name })
+    }
     return queue
   }
 

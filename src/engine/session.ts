@@ -232,15 +232,15 @@ export class Session {
   ): { delivery: EngineDelivery; messageCount: number } | undefined {
     this.#enter()
     const kernel = this.#kernel
-    const queue = this.queue(wanted.queue)
+    const queue = this.#topology.queueToGet(wanted.queue)
     touch(kernel, queue, nowMs)
     if (queue.paused) return undefined
     kernel.work = kernel.limits.workPerAdvance
     const entry = takeDeliverable(kernel, queue, nowMs, false)
     if (entry === undefined) return undefined
     const delivery = handOver(kernel, queue, entry, this, undefined, wanted.noAck)
-    // What is said to be left does not count what has run out.
-    expireHeads(kernel, queue, nowMs)
+    // What is said to be left does not count what has run out: so it is of classic queues.
+    if (queue.settings.type === 'classic') expireHeads(kernel, queue, nowMs)
     return { delivery, messageCount: queue.readyMessages }
   }
 

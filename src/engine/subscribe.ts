@@ -6,7 +6,7 @@ import type { FieldTable } from '../model/field-value.ts'
 import { Consumer } from './consumer.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
-import { exclusivelyUsed, tooMany } from './refusals.ts'
+import { exclusivelyUsed, globalQosRefused, tooMany } from './refusals.ts'
 import type { Session } from './session.ts'
 import { removeQueue, touch } from './topology.ts'
 
@@ -21,7 +21,7 @@ export interface Consume {
   readonly prefetch?: number
 }
 
-/** Codes ACCESS_REFUSED (exclusive), NOT_ALLOWED (tag in use), PRECONDITION_FAILED (arguments), LIMIT_REACHED. */
+/** Codes ACCESS_REFUSED (exclusive), NOT_ALLOWED (tag in use), PRECONDITION_FAILED (arguments), UNSUPPORTED (global qos), LIMIT_REACHED. */
 export function subscribe(
   kernel: Kernel,
   session: Session,
@@ -38,6 +38,8 @@ export function subscribe(
   const where = { name: queue.name, vhost: session.vhost.name }
   const table = wanted.arguments ?? emptyFieldTable
   const { priority, isShownCount } = parseConsumerArguments(table, describeResource('queue', where))
+  const isLimitedAsWhole = session.creditLimit < kernel.limits.unackedPerSession
+  if (isLimitedAsWhole && queue.settings.type === 'quorum') throw globalQosRefused(where)
   const exclusive = wanted.exclusive ?? false
   const taken = exclusive && (queue.consumers.size > 0 || queue.settings.singleActiveConsumer)
   if (taken || queue.consumers.exclusive) throw exclusivelyUsed(where)

@@ -8,6 +8,7 @@ import {
   inequivalent,
   knownExchangeArguments,
   knownQueueArguments,
+  knownQuorumArguments,
   parseExchangeArguments,
   parseQueueArguments,
   routingKinds,
@@ -193,9 +194,13 @@ export function declareQueue(
       ['durable', existing.durable, durable],
       ['auto_delete', existing.autoDelete, autoDelete],
     ])
-    compareArguments(knownQueueArguments, resource, existing.arguments, table)
+    const known = existing.settings.type === 'quorum' ? knownQuorumArguments : knownQueueArguments
+    compareArguments(known, resource, existing.arguments, table)
     touch(kernel, existing, nowMs)
     return existing
+  }
+  if (wanted.serverNamed && table['x-queue-type'] === 'quorum') {
+    throw preconditionFailed('Cannot declare a server-named queue for type rabbit_quorum_queue')
   }
   const settings = parseQueueArguments(table, resource)
   checkEncodable(table)
@@ -222,11 +227,8 @@ export function declareQueue(
 }
 
 /** What a quorum queue cannot be, though it could be here: programs should find out before they meet a cluster. */
-function checkQuorum(wanted: DeclareQueue & { serverNamed: boolean }, resource: string): void {
+function checkQuorum(wanted: DeclareQueue, resource: string): void {
   const refuse = (property: string) => preconditionFailed(`invalid property '${property}' for ${resource}`)
-  if (wanted.serverNamed) {
-    throw preconditionFailed('Cannot declare a server-named queue for type rabbit_quorum_queue')
-  }
   if (wanted.autoDelete === true) throw refuse('auto-delete')
   if (wanted.exclusive === true) throw refuse('exclusive-owner')
   if (wanted.durable !== true) throw refuse('non-durable')

@@ -86,9 +86,9 @@ export class ArgumentReader {
     throw failed(`invalid type '${typeName(value)}' for arg '${name}' in ${this.#resource}`)
   }
 
-  /** Refuses arguments that this type of queue does not take. */
+  /** Refuses arguments that this type of queue does not take: the first in the table is told of. */
   refuse(names: readonly string[], type: 'classic' | 'quorum'): void {
-    const refused = names.find((name) => this.#value(name) !== undefined)
+    const refused = Object.keys(this.#table).find((name) => names.includes(name))
     if (refused === undefined) return
     throw failed(`invalid arg '${refused}' for ${this.#resource} of queue type rabbit_${type}_queue`)
   }

@@ -81,6 +81,26 @@ export const knownQueueArguments: readonly string[] = [
   'x-consumer-timeout',
 ]
 
+/** As `knownQueueArguments`, of a quorum queue: what it does not take is not looked at when it is declared again. */
+export const knownQuorumArguments: readonly string[] = [
+  'x-dead-letter-exchange',
+  'x-dead-letter-routing-key',
+  'x-dead-letter-strategy',
+  'x-expires',
+  'x-max-length',
+  'x-max-length-bytes',
+  'x-max-in-memory-length',
+  'x-max-in-memory-bytes',
+  'x-overflow',
+  'x-single-active-consumer',
+  'x-queue-type',
+  'x-quorum-initial-group-size',
+  'x-delivery-limit',
+  'x-message-ttl',
+  'x-queue-leader-locator',
+  'x-consumer-timeout',
+]
+
 /** The arguments that must be the same when an exchange is declared again. */
 export const knownExchangeArguments: readonly string[] = ['alternate-exchange']
 
@@ -117,30 +137,38 @@ export function describeResource(kind: 'queue' | 'exchange', where: { name: stri
  * Throws MillraceError PRECONDITION_FAILED for a value that is not allowed, UnsupportedError for a stream.
  */
 export function parseQueueArguments(table: FieldTable, resource: string): QueueSettings {
-  const reader = new ArgumentReader(table, resource)
+  const all = new ArgumentReader(table, resource)
   // In RabbitMQ's order: of several that are wrong, the first is told of.
-  const deadLetterExchange = reader.exchangeName('x-dead-letter-exchange')
-  const type = readQueueType(reader)
+  const deadLetterExchange = all.exchangeName('x-dead-letter-exchange')
+  const type = readQueueType(all)
+  const refused = type === 'quorum' ? [...streamArguments, ...classicArguments] : streamArguments
+  // What a queue of its type does not take is refused last, whatever its value.
+  const reader = new ArgumentReader(withoutArguments(table, refused), resource)
   const expiresMs = reader.positive('x-expires')
   const messageTtlMs = reader.limit('x-message-ttl')
   const deadLetterRoutingKey = reader.routingKey('x-dead-letter-routing-key')
   if (deadLetterRoutingKey !== undefined && deadLetterExchange === undefined) {
     throw reader.invalid('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined')
   }
-  const lengths = {
-    maxLength: reader.limit('x-max-length'),
-    maxLengthBytes: reader.limit('x-max-length-bytes'),
-    maxPriority: reader.priority('x-max-priority'),
-    overflow: reader.choice('x-overflow', overflows, 'invalid_overflow') ?? 'drop-head',
-  }
-  checkAccepted(reader)
+  reader.choice('x-dead-letter-strategy', ['at-most-once', 'at-least-once'], 'invalid_dlx_strategy')
+  const maxLength = reader.limit('x-max-length')
+  const maxLengthBytes = reader.limit('x-max-length-bytes')
+  reader.limit('x-max-in-memory-length')
+  reader.limit('x-max-in-memory-bytes')
+  const maxPriority = reader.priority('x-max-priority')
+  const overflow = reader.choice('x-overflow', overflows, 'invalid_overflow') ?? 'drop-head'
+  checkStorage(reader)
   const singleActiveConsumer = reader.boolean('x-single-active-consumer') ?? false
-  reader.refuse(type === 'quorum' ? [...streamArguments, ...classicArguments] : streamArguments, type)
+  checkPlacement(reader)
+  all.refuse(refused, type)
   return {
     type,
     messageTtlMs,
     expiresMs,
-    ...lengths,
+    maxLength,
+    maxLengthBytes,
+    maxPriority,
+    overflow: overflowOf(type, overflow),
     deadLetterExchange,
     deadLetterRoutingKey,
     singleActiveConsumer,
@@ -151,11 +179,18 @@ export function parseQueueArguments(table: FieldTable, resource: string): QueueS
 
 const overflows = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const
 
-/** Arguments that are checked as RabbitMQ does and change nothing here. */
-function checkAccepted(reader: ArgumentReader): void {
-  reader.limit('x-max-in-memory-length')
-  reader.limit('x-max-in-memory-bytes')
-  reader.choice('x-dead-letter-strategy', ['at-most-once', 'at-least-once'], 'invalid_dlx_strategy')
+/** What a queue of that type makes of it: a quorum queue does not dead-letter what it refuses, it drops from its head then. */
+export function overflowOf(type: 'classic' | 'quorum', overflow: Overflow): Overflow {
+  return type === 'quorum' && overflow === 'reject-publish-dlx' ? 'drop-head' : overflow
+}
+
+function withoutArguments(table: FieldTable, names: readonly string[]): FieldTable {
+  if (!names.some((name) => Object.hasOwn(table, name))) return table
+  return Object.fromEntries(Object.entries(table).filter(([name]) => !names.includes(name)))
+}
+
+/** How a queue keeps its messages: checked as RabbitMQ does, and changes nothing here. */
+function checkStorage(reader: ArgumentReader): void {
   const mode = reader.text('x-queue-mode')
   if (mode !== undefined && mode !== 'default' && mode !== 'lazy') {
     throw reader.invalid('x-queue-mode', `"unsupported queue mode '${mode}'"`)
@@ -165,6 +200,14 @@ function checkAccepted(reader: ArgumentReader): void {
     throw reader.invalid('x-queue-version', `"unsupported queue version '${version}'"`)
   }
 }
+
+/** Where a queue's members are: checked as RabbitMQ does, and changes nothing on one machine. */
+function checkPlacement(reader: ArgumentReader): void {
+  reader.positive('x-quorum-initial-group-size')
+  reader.choice('x-queue-leader-locator', locators, 'invalid_queue_locator_arg')
+}
+
+const locators = ['client-local', 'balanced', 'random', 'least-leaders'] as const
 
 function readQueueType(reader: ArgumentReader): 'classic' | 'quorum' {
   const type = reader.text('x-queue-type') ?? 'classic'

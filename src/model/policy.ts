@@ -4,6 +4,7 @@
  *
  * Of two numbers the smaller counts. Otherwise an argument goes before a policy, and an operator's policy before another.
  */
+import { overflowOf } from './arguments.ts'
 import type { ExchangeSettings, Overflow, QueueSettings } from './arguments.ts'
 import { MillraceError } from './errors.ts'
 import { checkEncodable } from './field-table.ts'
@@ -133,7 +134,7 @@ export function underPolicy(
     maxLengthBytes: smaller(settings.maxLengthBytes, 'max-length-bytes'),
     deliveryLimit: smaller(settings.deliveryLimit, 'delivery-limit'),
     consumerTimeoutMs: settings.consumerTimeoutMs ?? numberOf(policy, 'consumer-timeout'),
-    overflow: keepsOverflow ? settings.overflow : (overflow ?? settings.overflow),
+    overflow: keepsOverflow ? settings.overflow : overflowOf(settings.type, overflow ?? settings.overflow),
     deadLetterExchange: settings.deadLetterExchange ?? textOf(policy, 'dead-letter-exchange'),
     deadLetterRoutingKey: settings.deadLetterRoutingKey ?? textOf(policy, 'dead-letter-routing-key'),
   }

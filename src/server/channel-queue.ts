@@ -1,10 +1,12 @@
 /** The class queue: declare, bind, unbind, purge, delete. */
+import { describeResource } from '../model/arguments.ts'
 import { stripLineBreaks } from '../model/names.ts'
 import { MillraceError } from '../model/errors.ts'
 import type { MethodOf } from '../wire/method.ts'
 import type { Handlers } from './channel-methods.ts'
 import type { Channel } from './channel.ts'
 import { isReplyTo, replyToName } from './direct-reply-to.ts'
+import { notImplemented } from './refusal.ts'
 
 export const queueMethods: Handlers = {
   'queue.declare': declare,
@@ -24,7 +26,12 @@ export const queueMethods: Handlers = {
     channel.replyWhenDurable({ type: 'queue.purge-ok', messageCount }, nowait)
   },
   'queue.delete': (channel, { queue, ifUnused, ifEmpty, nowait }) => {
-    channel.access.checkQueue('configure', queueName(channel, queue))
+    const name = queueName(channel, queue)
+    channel.access.checkQueue('configure', name)
+    const type = channel.session.vhost.queues.get(name)?.settings.type
+    if (type === 'quorum' && (ifUnused || ifEmpty)) {
+      throw conditionRefused(name, channel.session.vhost.name, ifUnused ? 'if-unused' : 'if-empty')
+    }
     const messageCount = channel.session.deleteQueue(queue, { ifUnused, ifEmpty })
     channel.replyWhenDurable({ type: 'queue.delete-ok', messageCount }, nowait)
   },
@@ -83,6 +90,14 @@ function checkBinding(
   if (channel.session.vhost.exchanges.get(exchange)?.kind === 'topic') {
     channel.access.checkTopic('read', exchange, routingKey)
   }
+}
+
+/** It could be done here, but programs should find out before they meet a cluster. */
+function conditionRefused(name: string, vhost: string, flag: 'if-unused' | 'if-empty'): Error {
+  return notImplemented(
+    `cannot delete ${describeResource('queue', { name, vhost })}. queue.delete operations with ${flag} flag set are not ` +
+      'supported by quorum queues',
+  )
 }
 
 /** The name that permissions are asked for: bind, unbind and delete strip it. */

@@ -15,7 +15,28 @@ export interface Case {
 
 const queue: Sent = { type: 'queue.declare', queue: 'q' }
 
+const quorumQueue: Sent = {
+  type: 'queue.declare',
+  queue: 'q',
+  durable: true,
+  arguments: { 'x-queue-type': 'quorum' },
+}
+
 export const cases: readonly Case[] = [
+  {
+    name: 'deleting a quorum queue if it is unused',
+    methods: [quorumQueue, { type: 'queue.delete', queue: 'q', ifUnused: true, ifEmpty: true }],
+    closes: 'connection',
+    code: 540,
+    text: "NOT_IMPLEMENTED - cannot delete queue 'q' in vhost '/'. queue.delete operations with if-unused flag set are not supported by quorum queues",
+  },
+  {
+    name: 'deleting a quorum queue if it is empty',
+    methods: [quorumQueue, { type: 'queue.delete', queue: '', ifEmpty: true }],
+    closes: 'connection',
+    code: 540,
+    text: "NOT_IMPLEMENTED - cannot delete queue 'q' in vhost '/'. queue.delete operations with if-empty flag set are not supported by quorum queues",
+  },
   {
     name: 'a queue that is not there',
     methods: [{ type: 'queue.declare', queue: 'x', passive: true }],
