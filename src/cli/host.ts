@@ -23,7 +23,7 @@ interface ConnectedOptions {
 }
 
 /** The broker on this machine, as `millrace serve` starts it and RabbitMQ too: for who names no engine. */
-export const localBroker = 'amqp://127.0.0.1:5672'
+const localBroker = 'amqp://127.0.0.1:5672'
 
 /** How long a connection may be away before it is told. */
 const patienceMs = 500
@@ -67,6 +67,9 @@ export class Host {
   }
 
   async #connect(options: SharedOptions & ConnectedOptions): Promise<Client> {
+    // Most likely a variable of a script that is not set: what it meant is nobody's guess.
+    if (options.url === '')
+      throw new UsageError('--url is empty: give one, e.g. --url file:./data, or leave it out')
     const named = options.url ?? this.terminal.environment['MQ_URL'] ?? ''
     const folder = folderOf(named)
     if (options.create !== true && folder !== undefined) assertFolder(folder)

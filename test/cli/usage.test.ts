@@ -95,6 +95,15 @@ describe('the engine', () => {
     }
   })
 
+  test('an empty --url is a mistake, and not the broker on this machine', async () => {
+    await using broker = await startBroker({ port: 0 })
+    for (const environment of [{}, { MQ_URL: broker.url }]) {
+      const { code, errors } = await millrace(['queues', '--url', ''], { environment, broker: broker.url })
+      assert.equal(code, 2)
+      assert.match(errors, /--url is empty/)
+    }
+  })
+
   test('--url goes before MQ_URL, in front of the command or after it', async () => {
     const { sh } = await shell()
     for (const line of ['--url nope:x queues', 'queues --url nope:x']) {
