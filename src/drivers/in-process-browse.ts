@@ -3,6 +3,7 @@ import type { Broker, Queue } from '../broker/broker.ts'
 import type { BrowsedMessage, BrowseOptions, Page } from '../client/driver.ts'
 import type { Entry } from '../model/entry.ts'
 import { ValidationError } from '../model/errors.ts'
+import type { Store } from '../store/store.ts'
 
 /** Where a page begins: in this lane behind this entry, in memory or on disk. */
 interface Cursor {
@@ -76,10 +77,29 @@ async function browseDelayed(
   if (broker.store === undefined || queue.delayed.pagedLength === 0) {
     return delayedPageOf(queue, broker.engine.browseDelayed(queue, afterSeq, limit), limit)
   }
-  const stored = await broker.store.readQueue({ queueId: queue.id, state: 'delayed', afterSeq, limit })
+  const stored = await readDelayed(broker.store, queue.id, { afterSeq, limit })
   const transient = broker.engine.browseDelayed(queue, afterSeq, limit).filter((entry) => !entry.stored)
   const merged = [...stored, ...transient].sort((a, b) => a.seq - b.seq).slice(0, limit)
   return delayedPageOf(queue, merged, limit)
+}
+
+/** Large ones come in parts. */
+async function readDelayed(
+  store: Store,
+  queueId: number,
+  page: { afterSeq: number; limit: number },
+): Promise<Entry[]> {
+  const found: Entry[] = []
+  let { afterSeq } = page
+  while (found.length < page.limit) {
+    const limit = page.limit - found.length
+    const part = await store.readQueue({ queueId, state: 'delayed', afterSeq, limit })
+    const last = part.at(-1)
+    if (last === undefined) break
+    for (const entry of part) found.push(entry)
+    afterSeq = last.seq
+  }
+  return found
 }
 
 function delayedPageOf(queue: Queue, entries: readonly Entry[], limit: number): Page {
