@@ -229,10 +229,10 @@ export class Consumer implements port.Consumer {
     let reply: readonly Reply[]
     try {
       const lease = String(this.#setup.leaseMs)
-      const words = [name, String(this.#number), '0', name, lease, String(credit), ...settling.words()]
+      const words = [name, String(this.#number), '0', name, lease, String(credit), ...settling.words(name)]
       reply = (await this.#call('work', words, () => (sentAtMs = performance.now()))) as readonly Reply[]
     } catch (error) {
-      settling.fail(error as Error)
+      settling.fail(error as Error, this.#settling)
       this.#fail(error as Error)
       return
     }

@@ -14,6 +14,8 @@ interface Other {
 export class Settling {
   readonly #acks: RedisDelivery[] = []
   readonly #others: Other[] = []
+  /** Of requests that were refused: nobody has them any more, and nobody waits for what becomes of them. */
+  readonly #forsaken: RedisDelivery[] = []
   /** '0' or '1' for each acknowledgement, '' where all were held; and for each other settlement. */
   readonly #answer = new Deferred<{ acks: string; others: string }>()
 
@@ -39,11 +41,17 @@ export class Settling {
     return this.#answer.promise.then(({ others }) => others[index] === '1')
   }
 
-  /** As the function `work` takes them. */
-  words(): Argument[] {
+  /**
+   * As the function `work` takes them.
+   *
+   * @param holder who has them; what another had was lost with it
+   */
+  words(holder: string): Argument[] {
     const words: Argument[] = [String(this.#acks.length)]
     for (const { entry } of this.#acks) words.push(entry)
     for (const { delivery, outcome } of this.#others) words.push(delivery.entry, ...wordsOf(outcome))
+    for (const delivery of this.#forsaken)
+      if (delivery.holder === holder) words.push(delivery.entry, ...wordsOf({ type: 'release' }))
     return words
   }
 
@@ -56,8 +64,12 @@ export class Settling {
     this.answer('0'.repeat(this.#acks.length), '0'.repeat(this.#others.length))
   }
 
-  fail(error: Error): void {
+  /** Who waits is told that nothing was settled; if there is another request, it goes back to its place with that. */
+  fail(error: Error, next: Settling): void {
     this.#answer.reject(error)
+    for (const delivery of this.#acks) next.#forsaken.push(delivery)
+    for (const { delivery } of this.#others) next.#forsaken.push(delivery)
+    for (const delivery of this.#forsaken) next.#forsaken.push(delivery)
   }
 }
 

@@ -111,6 +111,31 @@ describe('redis: who is let in', { skip }, () => {
     await until('it is back', async () => (await codeOf(mq.queue('q').send('x'))) === 'none')
   })
 
+  test('what was not settled because the user was refused comes again', async () => {
+    await using clients = new Clients()
+    const allow = (...words: string[]): Promise<unknown> =>
+      server.command('ACL', 'SETUSER', 'barred', 'reset', 'on', '>secret', '~*', '&*', '+@all', ...words)
+    await allow()
+    const mq = await clients.connect(
+      `redis://barred:secret@127.0.0.1:${server.port}?prefix=barred&lease=3000`,
+    )
+    const queue = mq.queue<string>('q')
+    await queue.send('x')
+    let handled = 0
+    let refused = 0
+    const worker = queue.work(async () => {
+      handled += 1
+      if (handled === 1) await allow('-fcall')
+    })
+    worker.on('error', (error) => {
+      refused += Number((error as { code?: string }).code === 'ACCESS_REFUSED')
+    })
+    await until('it is refused', () => refused > 0)
+    await allow()
+    await until('it is done', async () => (await queue.stats().catch(() => undefined))?.acked === 1)
+    assert.equal(handled, 2)
+  })
+
   test('databases, prefixes and namespaces keep queues apart', async () => {
     await using clients = new Clients()
     const places = await Promise.all([
