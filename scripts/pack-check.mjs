@@ -1,7 +1,7 @@
 /**
  * Checks the package as its users get it: packs it, installs the archive into an empty project, runs the README's ten
- * lines from JavaScript and from TypeScript under `strict`, runs the `millrace` command and the broker with its own client, and asks
- * attw and publint.
+ * lines from JavaScript and from TypeScript under `strict`, runs the `millrace` command and the broker with its own client, checks the
+ * declarations of all entry points, and asks attw and publint.
  *
  *   node scripts/pack-check.mjs
  */
@@ -22,6 +22,7 @@ try {
   runTypeScript()
   runCommand()
   runBroker()
+  checkEntries()
   step('attw', () => run('npx', ['attw', archive, '--profile', 'esm-only'], root))
   step('publint', () => run('npx', ['publint', archive, '--strict'], root))
 } finally {
@@ -61,18 +62,7 @@ function runJavaScript() {
 function runTypeScript() {
   step('TypeScript', () => {
     write('ten-lines.ts', tenLines())
-    const compilerOptions = {
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      skipLibCheck: false,
-      target: 'es2023',
-      module: 'nodenext',
-      outDir: 'built',
-      typeRoots: [join(root, 'node_modules/@types')],
-      types: ['node'],
-    }
-    write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['ten-lines.ts'] }))
-    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder])
+    compile('ten-lines.ts')
     expectMail(run(process.execPath, ['built/ten-lines.js']))
   })
 }
@@ -106,12 +96,45 @@ await mq.close()
 await broker.close()
 `,
     )
-    const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-    const amqplib = `amqplib@${peerDependencies.amqplib}`
-    run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--silent', amqplib])
+    installPeer('amqplib')
     const printed = run(process.execPath, ['broker.js'])
     if (printed !== 'FrameReader\n') throw new Error(`the broker's program printed ${printed}`)
   })
+}
+
+/** The declarations of all entry points: a user may not set `skipLibCheck`. */
+function checkEntries() {
+  step('entries', () => {
+    installPeer('redis')
+    const names = Object.keys(readPackage().exports).filter((entry) => !entry.endsWith('.json'))
+    const lines = names.map((name, at) => `export * as entry${at} from 'millrace${name.slice(1)}'\n`)
+    write('entries.ts', lines.join(''))
+    compile('entries.ts')
+  })
+}
+
+function installPeer(name) {
+  const peer = `${name}@${readPackage().peerDependencies[name]}`
+  run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--silent', peer])
+}
+
+function readPackage() {
+  return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+}
+
+function compile(file) {
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: false,
+    target: 'es2023',
+    module: 'nodenext',
+    outDir: 'built',
+    typeRoots: [join(root, 'node_modules/@types')],
+    types: ['node'],
+  }
+  write('tsconfig.json', JSON.stringify({ compilerOptions, include: [file] }))
+  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder])
 }
 
 function tenLines() {

@@ -107,7 +107,6 @@ export class Connection implements FrameSink, OutputOwner {
 
   // --- FrameSink ------------------------------------------------------------------------------------------------
 
-  /** @internal */
   protocolHeader(bytes: Buffer): void {
     // 0-9 in the words of its own time is spoken like 0-9-1, as RabbitMQ does.
     const version = bytes.toString('latin1')
@@ -121,7 +120,6 @@ export class Connection implements FrameSink, OutputOwner {
     this.#end()
   }
 
-  /** @internal */
   method(number: number, buffer: Buffer, start: number, end: number): void {
     if (this.#early !== undefined) return this.#early.add('method', number, { buffer, start, end })
     try {
@@ -138,7 +136,6 @@ export class Connection implements FrameSink, OutputOwner {
     }
   }
 
-  /** @internal */
   header(number: number, buffer: Buffer, start: number, end: number): void {
     if (this.#early !== undefined) return this.#early.add('header', number, { buffer, start, end })
     try {
@@ -148,7 +145,6 @@ export class Connection implements FrameSink, OutputOwner {
     }
   }
 
-  /** @internal */
   body(number: number, buffer: Buffer, start: number, end: number, restBytes: number): void {
     if (this.#early !== undefined) return this.#early.add('body', number, { buffer, start, end }, restBytes)
     try {
@@ -158,7 +154,6 @@ export class Connection implements FrameSink, OutputOwner {
     }
   }
 
-  /** @internal */
   heartbeat(number: number): void {
     if (number !== 0 && !this.#ignores()) {
       this.#failed(unexpectedFrame('type 8, all octets = <<>>'), 0, 0)
@@ -196,17 +191,14 @@ export class Connection implements FrameSink, OutputOwner {
 
   // --- OutputOwner ----------------------------------------------------------------------------------------------
 
-  /** @internal */
   outputFilled(): void {
     this.channels.stop()
   }
 
-  /** @internal */
   outputFlooded(): void {
     this.#intake.pause('flooded')
   }
 
-  /** @internal */
   outputDrained(): void {
     this.#intake.resume('flooded')
     this.channels.flow()
