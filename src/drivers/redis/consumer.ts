@@ -210,9 +210,9 @@ export class Consumer implements port.Consumer {
     return Math.min(maximumClaim, Math.max(0, this.#prefetch + this.#ahead.allowed - this.#held.size))
   }
 
-  /** How many may be handed out. */
+  /** How many of those that wait may be handed out. */
   get #room(): number {
-    return this.#prefetch - (this.#held.size - this.#ahead.waiting)
+    return Math.min(this.#ahead.waiting, this.#prefetch - (this.#held.size - this.#ahead.waiting))
   }
 
   /** Never rejects but with what ends the consumer. */
@@ -270,7 +270,7 @@ export class Consumer implements port.Consumer {
 
   /** As many as there is room for; where the sink makes room for more, these are handed out after it. */
   #handOut(): void {
-    for (let room = this.#room; room > 0 && this.#ahead.waiting > 0; room -= 1) {
+    for (let room = this.#room; room > 0 && this.#room > 0; room -= 1) {
       if (this.#state !== 'working') return
       const nowMs = performance.now()
       // A handler that kept the process busy: others may have what waited for it.

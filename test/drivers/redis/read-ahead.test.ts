@@ -189,6 +189,23 @@ describe('redis: reading ahead', { skip }, () => {
     assert.deepEqual(order, numbers)
   })
 
+  test('who lowers the concurrency in a handler has no more begin', async () => {
+    await using clients = new Clients()
+    const queue = (await clients.connect(server.url())).queue<number>('lowered')
+    await queue.sendMany(numbersTo(20))
+    const running: number[] = []
+    const worker = queue.work(
+      async () => {
+        worker.concurrency = 1
+        running.push(worker.running)
+        await delay(1)
+      },
+      { concurrency: 10 },
+    )
+    await until('all are done', async () => (await queue.stats()).acked === 20)
+    assert.equal(Math.max(...running), 1)
+  })
+
   test('who closes a worker in its handler has seen its last job', async () => {
     await using clients = new Clients()
     const queue = (await clients.connect(server.url())).queue<number>('closes itself')
