@@ -13,7 +13,6 @@ import { Deferred } from '../std/deferred.ts'
 import { Emitter } from '../std/emitter.ts'
 import { Engine, silentJournal } from '../engine/engine.ts'
 import { defaultLimits as engineLimits } from '../engine/limits.ts'
-import type { LaneRequest, Pager, SeqsRequest } from '../engine/pager.ts'
 import type { Session } from '../engine/session.ts'
 import type { SessionSink } from '../engine/sink.ts'
 import type { VirtualHost } from '../engine/virtual-host.ts'
@@ -26,6 +25,7 @@ import type { Clock } from './clock.ts'
 import { Gate } from './gate.ts'
 import { defaultLimits, defaultStorageLimits } from './limits.ts'
 import type { BrokerLimits } from './limits.ts'
+import { StorePager } from './store-pager.ts'
 
 // What an adapter handles besides the broker itself.
 export type { EngineDelivery } from '../engine/delivery.ts'
@@ -334,24 +334,18 @@ export class Broker {
     })
   }
 
-  #pager(store: Store): Pager {
-    const paged = (request: LaneRequest | SeqsRequest, reading: Promise<readonly Entry[]>): void => {
-      reading.then(
-        (entries) => {
-          if (this.#state !== 'open') return
-          this.engine.paged(request, entries)
-          this.wake()
-        },
-        (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
-      )
-    }
-    return {
-      windowMessages: this.limits.windowMessages,
-      windowBytes: this.limits.windowBytes,
-      delayedWindow: this.limits.delayedWindow,
-      loadLane: (request) => paged(request, store.readLane(request)),
-      loadEntries: (request) => paged(request, store.readEntries(request.seqs, request.queueId)),
-    }
+  #pager(store: Store): StorePager {
+    return new StorePager({
+      store,
+      limits: this.limits,
+      residentBytes: () => this.engine.residentBytes,
+      onPaged: (request, entries) => {
+        if (this.#state !== 'open') return
+        this.engine.paged(request, entries)
+        this.wake()
+      },
+      onFailed: (error) => this.#fail(error),
+    })
   }
 
   #mark(reason: string, value: number, limit: number): void {

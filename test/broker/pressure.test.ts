@@ -68,6 +68,45 @@ test('memory: headers count as bodies do, and so does what keeps a message that 
   }
 })
 
+test('memory: backlogs on disk hold nobody back, however many queues have one', async () => {
+  const disk = new SimulatedDisk({ random: new Random(1) })
+  const limits = { memoryBytes: 100_000, windowMessages: 100, windowBytes: 10_000 }
+  const broker = await storedBroker(disk, { limits })
+  const events = eventsOf(broker)
+  const { session, holder, publish, consume } = connectTo(broker)
+  const names = Array.from({ length: 50 }, (_, index) => `q${index}`)
+  for (const name of names) {
+    session.declareQueue(
+      { name, durable: true, exclusive: false, autoDelete: false, arguments: {} },
+      broker.nowMs(),
+    )
+  }
+  const bodies = Array.from({ length: 30 }, (_, index) => `${index}`.padEnd(100, '.'))
+  for (const body of bodies) for (const name of names) publish(body, name)
+  assert(broker.engine.residentBytes < limits.memoryBytes)
+  assert.deepEqual(events, [])
+  broker.invariants()
+  await broker.whenDurable()
+  holder.onDelivered = ({ deliveryTag }) => {
+    session.settleAck(deliveryTag)
+    broker.wake()
+  }
+  for (const name of names) consume(10, name)
+  await until(() => holder.deliveries.length === names.length * bodies.length, 'all of them')
+  for (const name of names) {
+    const queue = broker.engine.vhost('default').queues.get(name)
+    const got = holder.deliveries.filter(({ entry }) => entry.queueId === queue?.id)
+    assert.deepEqual(
+      got.map(({ entry }) => entry.message.body.toString()),
+      bodies,
+    )
+  }
+  broker.invariants()
+  assert.deepEqual(events, [])
+  assert.equal(broker.engine.residentBytes, 0)
+  await broker.close()
+})
+
 test('bytes not written: it shuts while the disk is behind and opens when it has caught up', async () => {
   const disk = new SimulatedDisk({ random: new Random(1), stepped: true })
   const opening = storedBroker(disk, { limits: { unwrittenBytes: 10_000 } })

@@ -1,0 +1,85 @@
+/**
+ * The engine's pager over a store. How much of a queue stays in memory depends on how much memory all of them take: backlogs that
+ * nobody consumes must not fill it with their heads, for publishers would wait until somebody does.
+ */
+import { entryOverheadBytes } from '../model/entry.ts'
+import type { Entry } from '../model/entry.ts'
+import type { LaneRequest, Pager, SeqsRequest } from '../engine/pager.ts'
+import type { Store } from '../store/store.ts'
+import type { BrokerLimits } from './limits.ts'
+
+/** Shares of the memory limit above which windows are narrow, and above which they hold one message. */
+const narrowAbove = 0.5
+const leastAbove = 0.75
+/** What is left of a narrow window. */
+const narrowPart = 1 / 64
+
+interface StorePagerSetup {
+  readonly store: Store
+  readonly limits: BrokerLimits
+  /** What messages take in memory. */
+  readonly residentBytes: () => number
+  readonly onPaged: (request: LaneRequest | SeqsRequest, entries: readonly Entry[]) => void
+  readonly onFailed: (error: Error) => void
+}
+
+export class StorePager implements Pager {
+  readonly #setup: StorePagerSetup
+  /** What the loads under way may bring: queues that ask at the same time must not all be given a whole window. */
+  #comingBytes = 0
+
+  constructor(setup: StorePagerSetup) {
+    this.#setup = setup
+  }
+
+  get windowMessages(): number {
+    return this.#narrowed(this.#setup.limits.windowMessages)
+  }
+
+  get windowBytes(): number {
+    return this.#narrowed(this.#setup.limits.windowBytes)
+  }
+
+  get delayedWindow(): number {
+    return this.#narrowed(this.#setup.limits.delayedWindow)
+  }
+
+  loadLane(request: LaneRequest): void {
+    this.#answer(request, this.#setup.store.readLane(request), request.limit, request.limitBytes)
+  }
+
+  loadEntries(request: SeqsRequest): void {
+    const { store, limits } = this.#setup
+    const reading = store.readEntries(request.seqs, request.queueId)
+    this.#answer(request, reading, request.seqs.length, limits.windowBytes)
+  }
+
+  #narrowed(window: number): number {
+    const { limits, residentBytes } = this.#setup
+    const share = (residentBytes() + this.#comingBytes) / limits.memoryBytes
+    if (share < narrowAbove) return window
+    return share < leastAbove ? Math.max(1, Math.floor(window * narrowPart)) : 1
+  }
+
+  /**
+   * @param most entries that it may bring
+   * @param mostBytes of bodies and properties, about
+   */
+  #answer(
+    request: LaneRequest | SeqsRequest,
+    reading: Promise<readonly Entry[]>,
+    most: number,
+    mostBytes: number,
+  ): void {
+    const { onPaged, onFailed } = this.#setup
+    const bytes = mostBytes + most * entryOverheadBytes
+    this.#comingBytes += bytes
+    reading.then(
+      (entries) => {
+        this.#comingBytes -= bytes
+        onPaged(request, entries)
+      },
+      (error: unknown) => onFailed(error instanceof Error ? error : new Error(String(error))),
+    )
+  }
+}
