@@ -5,9 +5,12 @@ import { takeOldest } from './head.ts'
 import type { Kernel } from './kernel.ts'
 import type { Queue } from './queue.ts'
 
-/** An entry came back: what is too much goes before anything is handed over again, though consumers wait, as in RabbitMQ. */
+/**
+ * An entry came back: what is too much goes before anything is handed over again, though consumers wait, as in RabbitMQ's classic
+ * queues. In its quorum queues they come first, as for what is new.
+ */
 export function dropReturned(kernel: Kernel, queue: Queue, nowMs: number): void {
-  if (!queue.limited || queue.settings.overflow !== 'drop-head') return
+  if (!queue.limited || queue.settings.overflow !== 'drop-head' || queue.settings.type === 'quorum') return
   for (let left = kernel.limits.dropsPerPublish; left > 0 && queue.isOverLimit; left -= 1) {
     const entry = takeOldest(queue)
     if (entry === undefined) return

@@ -112,6 +112,25 @@ describe('a quorum queue', () => {
     assert.deepEqual([bodyOf('q'), bodyOf('dead')], ['second', 'first'])
   })
 
+  test('hands over again what came back, though it is full, where somebody waits for it', () => {
+    const bench = Bench.create()
+    const client = bench.client()
+    const queue = client.queue('q', { ...quorum, 'x-max-length': 0 })
+    client.consume('q', { prefetch: 2 })
+    client.send('q', 'm')
+    bench.settle()
+    client.session.nack(1, { multiple: false, requeue: true }, bench.nowMs)
+    bench.settle()
+    assert.deepEqual(
+      client.deliveries.map(({ redelivered }) => redelivered),
+      [false, true],
+    )
+    client.session.cancel(client.deliveries[0]!.consumerTag, bench.nowMs)
+    client.session.recover({ requeue: true }, bench.nowMs)
+    bench.settle()
+    assert.equal(queue.depth, 0)
+  })
+
   test('is not consumed from by a channel with a prefetch of its own', () => {
     const { session } = Bench.create().client()
     session.declareQueue({ name: 'q', durable: true, arguments: quorum }, 0)
