@@ -197,20 +197,18 @@ export class Consumer implements port.Consumer {
     if (this.#state === 'gone') return
     if (!this.isBusy) {
       for (const resolve of this.#onIdle.splice(0)) resolve()
-      if (this.#state === 'resting') {
-        this.#leave().catch(() => undefined)
-        return
-      }
+      if (this.#state === 'resting') return void this.#leave().catch(() => undefined)
     }
     this.#pump()
   }
 
   get #credit(): number {
     if (this.#state !== 'working' || this.#lapsed) return 0
-    return Math.min(maximumClaim, Math.max(0, this.#prefetch + this.#ahead.allowed - this.#held.size))
+    const wanted = this.#ahead.window(this.#prefetch) - this.#held.size
+    return Math.min(maximumClaim, Math.max(0, wanted))
   }
 
-  /** How many of those that wait may be handed out. */
+  /** Of those that wait, how many may be handed out. */
   get #room(): number {
     return Math.min(this.#ahead.waiting, this.#prefetch - (this.#held.size - this.#ahead.waiting))
   }

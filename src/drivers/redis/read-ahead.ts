@@ -9,7 +9,7 @@
 import { Deque } from '../../std/deque.ts'
 import type { RedisDelivery } from './delivery.ts'
 
-/** Taken ahead of what there is room for, at most. */
+/** In hand at once, handed out or not. Where there is room for more than that anyway, nothing is read ahead. */
 const most = 16
 /** Settled within so long after it was handed out, a message was quick; after so many in a row the next are expected to be. */
 const quickMs = 2
@@ -33,9 +33,9 @@ export class ReadAhead {
     this.#giveBack = giveBack
   }
 
-  /** How many may be taken at present beside what there is room for. */
-  get allowed(): number {
-    return this.#quick < quickInARow ? 0 : most
+  /** How many may be in hand at present, handed out or not, where so many may be handed out. */
+  window(prefetch: number): number {
+    return this.#quick < quickInARow ? prefetch : Math.max(prefetch, most)
   }
 
   /** Taken, and handed to nobody. */
