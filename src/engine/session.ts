@@ -239,8 +239,8 @@ export class Session {
     const entry = takeDeliverable(kernel, queue, nowMs, false)
     if (entry === undefined) return undefined
     const delivery = handOver(kernel, queue, entry, this, undefined, wanted.noAck)
-    // What is said to be left does not count what has run out: so it is of classic queues.
-    if (queue.settings.type === 'classic') expireHeads(kernel, queue, nowMs)
+    // What is said to be left does not count what has run out; of a quorum queue, only where nothing is to be acknowledged.
+    if (queue.settings.type === 'classic' || wanted.noAck) expireHeads(kernel, queue, nowMs)
     return { delivery, messageCount: queue.readyMessages }
   }
 
