@@ -10,7 +10,7 @@ import { Exchange, exchangeChecks } from './exchange.ts'
 import type { ExchangeOptions } from './exchange.ts'
 import { closedError } from './link.ts'
 import type { Closable, Link } from './link.ts'
-import { checkOptions, isDuration, isFunction, isInteger, isOneOf } from './options.ts'
+import { assertHandler, checkOptions, isDuration, isInteger, isOneOf } from './options.ts'
 import { Outbox } from './outbox.ts'
 import { Queue } from './queue.ts'
 import { queueChecks } from './queue-options.ts'
@@ -111,7 +111,8 @@ export class Client {
    */
   reply<Data = Untyped>(name: string, handler: Handler<Data>, options: WorkOptions = {}): Worker<Data> {
     assertQueueName(name)
-    checkOptions(`reply ${name}`, { handler, ...options }, { handler: isFunction, ...workChecks })
+    assertHandler(`reply ${name}`, handler)
+    checkOptions(`reply ${name}`, options, workChecks)
     return this.#requests.reply(name, handler, options)
   }
 

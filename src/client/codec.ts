@@ -10,10 +10,11 @@ import type { Received } from './driver.ts'
 export const jsonType = 'application/json'
 const bytesType = 'application/octet-stream'
 
-/** @throws ValidationError UNSERIALIZABLE for what JSON cannot hold: undefined, functions, BigInt, cycles */
+/** @throws ValidationError UNSERIALIZABLE for what JSON cannot hold: undefined, functions, BigInt, cycles, maps, promises, NaN */
 export function encodeBody(data: unknown): Body {
   // A copy: what the sender does with its bytes afterwards is its own (and a Buffer's `slice` would be no copy).
   if (data instanceof Uint8Array) return Buffer.from(data)
+  if (ArrayBuffer.isView(data)) throw unfit(data.constructor.name)
   let text: string | undefined
   try {
     text = JSON.stringify(data)
@@ -24,13 +25,24 @@ export function encodeBody(data: unknown): Body {
       { cause: error },
     )
   }
-  if (text === undefined) {
-    throw new ValidationError(
-      'UNSERIALIZABLE',
-      `A message must be JSON data or bytes (Uint8Array), not ${typeof data}; send null for none`,
-    )
-  }
+  if (text === undefined) throw unfit(typeof data)
+  if (text === '{}' && isHolder(data)) throw unfit(Object.prototype.toString.call(data).slice(8, -1))
+  if (text === 'null' && typeof data === 'number') throw unfit(String(data))
   return text
+}
+
+/** What keeps what it holds from JSON, which would write `{}`. A promise is most likely a forgotten `await`. */
+function isHolder(data: unknown): boolean {
+  return holders.some((holder) => data instanceof holder)
+}
+
+const holders = [Map, Set, WeakMap, WeakSet, Promise, ArrayBuffer] as const
+
+function unfit(what: string): ValidationError {
+  return new ValidationError(
+    'UNSERIALIZABLE',
+    `A message must be JSON data or bytes (Uint8Array), not ${what}; send null for none`,
+  )
 }
 
 export function contentTypeOf(data: unknown): string {

@@ -1,17 +1,18 @@
 /** An exchange, as users hold it: publish to it, subscribe to it. */
 import { MillraceError, ValidationError } from '../model/errors.ts'
+import { assertRoutingKey } from '../model/names.ts'
 import type { ExchangeKind } from '../model/record.ts'
 import { encodeBody } from './codec.ts'
 import type { BindingSpec, ExchangeSpec, Outgoing, PublishResult, QueueSpec } from './driver.ts'
 import { newId } from './id.ts'
 import type { Link } from './link.ts'
-import { checkOptions, isBoolean, isFunction, isHeaders, isString } from './options.ts'
+import { assertExchange, assertHandler, checkOptions, isBoolean, isHeaders, isString } from './options.ts'
 import type { Check } from './options.ts'
 import { queueChecks, queueTopology } from './queue-options.ts'
 import type { DeclarationOptions } from './queue-options.ts'
 import { isSchema, validate } from './schema.ts'
 import type { StandardSchema } from './schema.ts'
-import { envelope } from './send-options.ts'
+import { envelope, sendChecks } from './send-options.ts'
 import type { SendOptions } from './send-options.ts'
 import { assertNotAborted, unlessAborted, waitChecks, waitOf } from './wait.ts'
 import type { WaitOptions } from './wait.ts'
@@ -39,6 +40,8 @@ export interface PublishSettings extends SendOptions {
   readonly mandatory?: boolean
 }
 
+const publishChecks: Readonly<Record<string, Check>> = { ...sendChecks, mandatory: isBoolean }
+
 /** What `publish` resolves with. */
 export interface Published {
   readonly id: string
@@ -64,7 +67,6 @@ const subscribeChecks: Readonly<Record<string, Check>> = {
   ...workChecks,
   group: isString,
   headers: isHeaders,
-  handler: isFunction,
 }
 
 /** An exchange of any type of message. */
@@ -90,6 +92,9 @@ export class Exchange<Input = unknown, Output = Input> {
    * @throws ValidationError, MillraceError UNROUTABLE (with `mandatory`), QUEUE_FULL
    */
   async publish(routingKey: string, data: Input, options: PublishSettings = {}): Promise<Published> {
+    const call = `exchange ${this.name}: publish`
+    assertRoutingKey(routingKey)
+    checkOptions(call, options, publishChecks)
     const { mandatory = false, ...rest } = options
     const { schema } = this.#options
     if (schema !== undefined) {
@@ -98,7 +103,6 @@ export class Exchange<Input = unknown, Output = Input> {
         validate(schema as never, data, `the exchange ${this.name}`),
       )
     }
-    const call = `exchange ${this.name}: publish`
     const outgoing = envelope({ call, exchange: this.name, routingKey, mandatory }, data, rest)
     await this.declare(waitOf(options))
     const result = await this.#link.outbox.put(outgoing, options.signal)
@@ -114,7 +118,8 @@ export class Exchange<Input = unknown, Output = Input> {
    * for topic; fanout and headers take no notice of it. Await `.ready` before you publish what it must not miss.
    */
   subscribe(pattern: string, handler: Handler<Output>, options: SubscribeOptions = {}): Worker<Output> {
-    checkOptions(`exchange ${this.name}: subscribe`, { handler, ...options }, subscribeChecks)
+    assertHandler(`exchange ${this.name}: subscribe`, handler)
+    checkOptions(`exchange ${this.name}: subscribe`, options, subscribeChecks)
     const { group, headers, signal, concurrency, exclusive, priority, ...others } = options
     const { attempts, backoff, timeout, ...shared } = others
     const [misplaced] = group === undefined ? Object.keys(defined(shared)) : []
@@ -142,6 +147,7 @@ export class Exchange<Input = unknown, Output = Input> {
 
   /** Routes what the other exchange takes under this key into this one. */
   async bind(source: AnyExchange, routingKey = '', options: WaitOptions = {}): Promise<void> {
+    assertExchange(`exchange ${this.name}: bind`, source)
     checkOptions(`exchange ${this.name}: bind`, options, waitChecks)
     await Promise.all([this.declare(options), source.declare(options)])
     const bindings = [this.#exchangeBinding(source.name, routingKey)]
@@ -149,6 +155,7 @@ export class Exchange<Input = unknown, Output = Input> {
   }
 
   async unbind(source: AnyExchange, routingKey = '', options: WaitOptions = {}): Promise<void> {
+    assertExchange(`exchange ${this.name}: unbind`, source)
     checkOptions(`exchange ${this.name}: unbind`, options, waitChecks)
     const bindings = [this.#exchangeBinding(source.name, routingKey)]
     await unlessAborted(options.signal, () => this.#link.driver.undeclare({ bindings }))

@@ -28,6 +28,22 @@ export function checkOptions(call: string, options: unknown, known: Readonly<Rec
   }
 }
 
+/** Apart from the options: what is left out there passes. @throws ValidationError INVALID_OPTION */
+export function assertHandler(call: string, handler: unknown): void {
+  if (typeof handler === 'function') return
+  throw new ValidationError('INVALID_OPTION', `${call}: handler must be a function, not ${describe(handler)}`)
+}
+
+/** @throws ValidationError INVALID_OPTION for what is no exchange, a name of one for instance */
+export function assertExchange(call: string, exchange: unknown): void {
+  const { name, declare } = Object(exchange) as { name?: unknown; declare?: unknown }
+  if (typeof name === 'string' && typeof declare === 'function') return
+  throw new ValidationError(
+    'INVALID_OPTION',
+    `${call}: exchange must be one of mq.exchange(name, kind), not ${describe(exchange)}`,
+  )
+}
+
 function unknownOption(call: string, name: string, known: readonly string[]): ValidationError {
   const near = known.find((candidate) => distance(candidate.toLowerCase(), name.toLowerCase()) <= 2)
   const hint = near === undefined ? `it takes ${known.join(', ')}` : `did you mean ${near}?`

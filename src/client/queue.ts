@@ -9,7 +9,15 @@ import type { Outgoing, PublishResult, QueueStats } from './driver.ts'
 import type { Link } from './link.ts'
 import { Messages } from './messages.ts'
 import type { ConsumeSettings } from './messages.ts'
-import { checkOptions, isBoolean, isFunction, isHeaders, isInteger, isOneOf } from './options.ts'
+import {
+  assertExchange,
+  assertHandler,
+  checkOptions,
+  isBoolean,
+  isHeaders,
+  isInteger,
+  isOneOf,
+} from './options.ts'
 import { deadLetterOf, queueTopology } from './queue-options.ts'
 import type { QueueOptions } from './queue-options.ts'
 import { validate } from './schema.ts'
@@ -93,7 +101,8 @@ export class Queue<Input = unknown, Output = Input> {
 
   /** Starts a worker. It takes jobs until it is closed, or the connection is. */
   work(handler: Handler<Output>, options: WorkOptions = {}): Worker<Output> {
-    checkOptions(`queue ${this.name}: work`, { handler, ...options }, { handler: isFunction, ...workChecks })
+    assertHandler(`queue ${this.name}: work`, handler)
+    checkOptions(`queue ${this.name}: work`, options, workChecks)
     const { attempts, backoff, timeout } = this.#options
     return this.#link.keep(
       (onClosed) =>
@@ -184,6 +193,7 @@ export class Queue<Input = unknown, Output = Input> {
 
   /** Routes what the exchange takes under this key to the queue as well; `headers` for a headers exchange. */
   async bind(exchange: AnyExchange, routingKey = '', options: BindOptions = {}): Promise<void> {
+    assertExchange(`queue ${this.name}: bind`, exchange)
     checkOptions(`queue ${this.name}: bind`, options, bindChecks)
     await Promise.all([this.declare(waitOf(options)), exchange.declare(waitOf(options))])
     const bindings = [this.#binding(exchange.name, routingKey, options.headers)]
@@ -191,6 +201,7 @@ export class Queue<Input = unknown, Output = Input> {
   }
 
   async unbind(exchange: AnyExchange, routingKey = '', options: BindOptions = {}): Promise<void> {
+    assertExchange(`queue ${this.name}: unbind`, exchange)
     checkOptions(`queue ${this.name}: unbind`, options, bindChecks)
     const bindings = [this.#binding(exchange.name, routingKey, options.headers)]
     await unlessAborted(options.signal, () => this.#link.driver.undeclare({ bindings }))

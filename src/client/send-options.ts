@@ -55,7 +55,7 @@ export interface SendManyOptions<Input = unknown> extends Omit<SendOptions, 'id'
   readonly dedupe?: Dedupe | ((data: Input, index: number) => Dedupe | undefined)
 }
 
-const checks: Readonly<Record<string, Check>> = {
+export const sendChecks: Readonly<Record<string, Check>> = {
   delay: isDuration,
   at: isDate,
   priority: isInteger(0, 255),
@@ -118,7 +118,7 @@ function oneForAll(call: string, count: number, name: string, example: string): 
  */
 export function envelope(address: Address, data: unknown, options: SendOptions | undefined): Outgoing {
   if (options === undefined) return plainEnvelope(address, data)
-  checkOptions(address.call, options, checks)
+  checkOptions(address.call, options, sendChecks)
   const { delay, at, ttl, dedupe, key } = options
   if (delay !== undefined && at !== undefined) {
     throw new ValidationError('INVALID_OPTION', `${address.call}: give either delay or at, not both`)

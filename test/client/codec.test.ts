@@ -39,6 +39,17 @@ test('what JSON cannot hold is refused', () => {
   }
 })
 
+test('what JSON would write as something else is refused, and a forgotten await with it', () => {
+  const holders = [new Map([[1, 2]]), new Set([1]), Promise.resolve(1), new ArrayBuffer(2), new WeakMap()]
+  for (const data of [...holders, new Float64Array(1), new DataView(new ArrayBuffer(2)), NaN, -Infinity]) {
+    assert.throws(() => encodeBody(data), { code: 'UNSERIALIZABLE' }, String(data))
+  }
+  class Empty {}
+  for (const data of [{}, new Empty(), { a: undefined }]) assert.equal(encodeBody(data), '{}')
+  assert.equal(encodeBody(new Date(0)), '"1970-01-01T00:00:00.000Z"')
+  assert.equal(encodeBody({ toJSON: () => null }), 'null')
+})
+
 test('a foreign message is read by its content type, and as bytes where nothing fits', () => {
   assert.deepEqual(decodeBody(received(Buffer.from('{"a":1}'), 'application/vnd.x+json; charset=utf-8')), {
     a: 1,

@@ -20,6 +20,29 @@ async function subscriber(exchange: Exchange, pattern: string, options?: object)
   return seen
 }
 
+test('a routing key that is none, and a setting of the wrong type, are typed errors at the call', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'topic')
+    for (const key of ['k'.repeat(256), '\ud800', undefined, null, 5, {}]) {
+      await assert.rejects(orders.publish(key as string, 1), { code: 'INVALID_NAME' }, String(key))
+    }
+    for (const options of [null, 5, { mandatory: 'yes' }, { mandatry: true }]) {
+      await assert.rejects(orders.publish('order', 1, options as object), { code: 'INVALID_OPTION' })
+    }
+  }))
+
+test('what is no exchange, a name for instance, is a typed error of bind and unbind', () =>
+  withMemory(async (mq) => {
+    const orders = mq.exchange('orders', 'topic')
+    for (const exchange of [undefined, null, 'orders', {}]) {
+      for (const target of [mq.queue('q'), orders]) {
+        const refused = { code: 'INVALID_OPTION', message: /exchange must be one of mq\.exchange/ }
+        await assert.rejects(target.bind(exchange as never), refused, String(exchange))
+        await assert.rejects(target.unbind(exchange as never), refused, String(exchange))
+      }
+    }
+  }))
+
 test('each subscriber without a group gets its own copy, members of a group share one', () =>
   withMemory(async (mq) => {
     const orders = mq.exchange('orders', 'topic')

@@ -314,3 +314,13 @@ test('a job given up by hand says why and with which error; a retry takes no rea
     assert.equal(letter?.headers['x-millrace-reason'], 'no such address')
     assert.equal(letter?.headers['x-millrace-error'], '550 unknown user')
   }))
+
+test('a worker without a handler is refused before it takes a message', () =>
+  withMemory((mq) => {
+    const refused = { code: 'INVALID_OPTION', message: /handler must be a function, not undefined/ }
+    assert.throws(() => mq.queue('q').work(undefined as never), refused)
+    assert.throws(() => mq.reply('q', undefined as never), refused)
+    assert.throws(() => mq.exchange('e', 'topic').subscribe('#', undefined as never), refused)
+    assert.throws(() => mq.queue('q').work(() => undefined, null as never), { code: 'INVALID_OPTION' })
+    return Promise.resolve()
+  }))
