@@ -1,5 +1,6 @@
 /** From the port's messages to queues and contents, and from what became of them to the port's results. */
 import { MillraceError, ValidationError } from '../../model/errors.ts'
+import { checkEncodable } from '../../model/field-table.ts'
 import { bodyLength } from '../../model/message.ts'
 import type { Outgoing, PublishResult } from '../../client/driver.ts'
 import { maximumDelayMs, maximumWindowMs } from './capabilities.ts'
@@ -86,6 +87,8 @@ export class Outbound {
 
   #check(outgoing: Outgoing): void {
     assertDelay(outgoing.delayMs ?? 0)
+    // JSON would drop a function, and run into a circle.
+    if (outgoing.properties.headers !== undefined) checkEncodable(outgoing.properties.headers)
     const { maximumBodyBytes } = this.#setup
     const bytes = bodyLength(outgoing.body)
     if (bytes > maximumBodyBytes) {
