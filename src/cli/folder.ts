@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { MillraceError } from '../model/errors.ts'
+import { UsageError } from './exit-code.ts'
+import type { SharedOptions } from './host.ts'
 
 /** The folder of a `file:` URL, or undefined for another engine's, and for a URL that the engine will refuse itself. */
 export function folderOf(url: string): string | undefined {
@@ -22,4 +24,11 @@ export function assertFolder(folder: string): void {
     'NOT_FOUND',
     `There is no data folder ${folder}; check the path, or make it with send --declare`,
   )
+}
+
+/** For commands that work on a folder: what names an engine would have been ignored. @throws UsageError */
+export function assertNoEngine({ url, namespace }: SharedOptions, instead: string): void {
+  const given = url === undefined ? (namespace === undefined ? undefined : '--namespace') : '--url'
+  if (given !== undefined)
+    throw new UsageError(`this command takes no ${given}: it works on a folder, ${instead}`)
 }

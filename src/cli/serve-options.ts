@@ -12,6 +12,7 @@
  * }
  * ```
  */
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { defaultServerLimits } from '../server/limits.ts'
@@ -62,15 +63,21 @@ export const defaultFolder = './data'
 /** Puts both together. Throws UsageError for what cannot be meant. */
 export function serveSettings(flags: ServeFlags): ServeSettings {
   const file = flags.config === undefined ? {} : readConfig(flags.config)
+  if (file.memory === true && file.data !== undefined) {
+    throw new UsageError(`${flags.config}: give 'data' or 'memory', not both`)
+  }
   const memory = flags.memory ?? (flags.data === undefined && file.memory === true)
   if (memory && flags.data !== undefined) throw new UsageError('give --data or --memory, not both')
+  const wsPort = flags.wsPort ?? file.wsPort
+  const wsOrigin = flags.wsOrigin ?? file.wsOrigin
+  if (wsOrigin !== undefined && wsPort === undefined) throw new UsageError('--ws-origin needs --ws-port')
   return {
     data: memory ? undefined : (flags.data ?? file.data ?? defaultFolder),
     host: flags.host ?? file.host ?? '127.0.0.1',
     port: flags.port ?? file.port,
     socket: flags.socket ?? file.socket,
-    wsPort: flags.wsPort ?? file.wsPort,
-    wsOrigin: flags.wsOrigin ?? file.wsOrigin,
+    wsPort,
+    wsOrigin,
     tls: readTls({
       cert: flags.tlsCert ?? file.tls?.cert,
       key: flags.tlsKey ?? file.tls?.key,
@@ -174,7 +181,22 @@ function readTls(paths: {
     return undefined
   }
   if (cert === undefined || key === undefined) throw new UsageError('give --tls-cert and --tls-key together')
-  return { cert: readPem(cert), key: readPem(key), ca: ca === undefined ? undefined : readPem(ca) }
+  return { cert: readPem(cert), key: readPem(key), ca: ca === undefined ? undefined : readAuthority(ca) }
+}
+
+/** Node.js takes anything for an authority, and then nobody's certificate is good. */
+function readAuthority(path: string): Buffer {
+  const pem = readPem(path)
+  if (!isCertificate(pem)) throw new UsageError(`${path} holds no certificate in PEM`)
+  return pem
+}
+
+function isCertificate(pem: Buffer): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    return false
+  }
 }
 
 function readPem(path: string): Buffer {

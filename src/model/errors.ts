@@ -42,6 +42,7 @@ const catalogue = {
   PROTOCOL_ERROR: { reply: 501, scope: 'connection' },
   REMOTE_ERROR: { reply: 0, scope: 'channel' },
   HANDLER_FAILED: { reply: 0, scope: 'channel' },
+  ADDRESS_UNUSABLE: { reply: 0, scope: 'connection' },
   DIRECTORY_LOCKED: { reply: 0, scope: 'connection' },
   DIRECTORY_UNUSABLE: { reply: 0, scope: 'connection' },
   FORMAT_TOO_NEW: { reply: 0, scope: 'connection' },

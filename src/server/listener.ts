@@ -1,11 +1,11 @@
 /** Where clients come in: a TCP port, with TLS or without, or a UNIX socket. The one seam between the server and sockets. */
-import { once } from 'node:events'
 import { stat, unlink } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import type { Server as NetServer, Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Server as TlsServer, TlsOptions, TLSSocket } from 'node:tls'
 import type { Peer } from './handshake.ts'
+import { listening, secured } from './listening.ts'
 import { readProxyHeader } from './proxy-protocol.ts'
 import type { ProxyHeader } from './proxy-protocol.ts'
 import type { Server } from './server.ts'
@@ -38,12 +38,12 @@ export class Listener {
     this.#net = net
   }
 
-  /** Resolves when it listens. Rejects with what the system said, such as EADDRINUSE. */
+  /** Resolves when it listens. Rejects with ADDRESS_UNUSABLE, or INVALID_OPTION for certificates. */
   static async open(server: Server, options: ListenOptions): Promise<Listener> {
     const { tls, proxyProtocol = false, backlog = defaultBacklog } = options
     const settings = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
     const { connections, handshakeTimeoutMs: handshakeTimeout } = server.limits
-    const secure = tls && createTlsServer({ handshakeTimeout, ...settings, ...tls })
+    const secure = tls && secured(() => createTlsServer({ handshakeTimeout, ...settings, ...tls }))
     // A load balancer's header comes in the clear, and TLS behind it.
     const net = secure === undefined || proxyProtocol ? createServer(settings) : secure
     net.maxConnections = connections
@@ -63,12 +63,9 @@ export class Listener {
     }
     secure?.on('tlsClientError', (error) => server.log.debug('TLS failed', { error: error.message }))
     if (options.path !== undefined) await removeStaleSocket(options.path)
-    net.listen(
-      options.path === undefined
-        ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0, backlog }
-        : { path: options.path, backlog },
-    )
-    await once(net, 'listening')
+    const { path, host = '127.0.0.1', port = 0 } = options
+    net.listen(path === undefined ? { host, port, backlog } : { path, backlog })
+    await listening(net, path ?? `${host}:${port}`)
     net.on('error', (error) => server.log.error('listener failed', { error: error.message }))
     server.add(listener)
     return listener

@@ -81,7 +81,7 @@ const defaultTlsPort = 5671
  * Resolves when it listens, with everything recovered.
  *
  * Throws StoreError (DIRECTORY_LOCKED and others of the folder), ValidationError INVALID_OPTION (a host that others reach, and
- * no user but guest), and what the system says of a port that is taken.
+ * no user but guest; certificates that are none), and MillraceError ADDRESS_UNUSABLE (a port that is taken).
  */
 export async function startBroker(options: BrokerOptions = {}): Promise<RunningBroker> {
   const broker = await openBroker({
@@ -155,6 +155,9 @@ async function listen(
 ): Promise<{ listener: Listener; webSocketPort: number | undefined }> {
   const { host = '127.0.0.1', tls, socketPath, webSocketPort: port, proxyProtocol = false } = options
   const { webSocketOrigins: origins } = options
+  if (origins !== undefined && port === undefined) {
+    throw new ValidationError('INVALID_OPTION', 'webSocketOrigins needs webSocketPort: give both, or neither')
+  }
   const settings: ListenOptions = {
     host,
     port: options.port ?? (tls === undefined ? defaultPort : defaultTlsPort),

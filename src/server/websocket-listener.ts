@@ -3,7 +3,6 @@
  * clients for it (such as @cloudamqp/amqp-client) send them to a relay in front of RabbitMQ.
  */
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server as HttpServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -11,6 +10,7 @@ import type { Socket } from 'node:net'
 import type { TlsOptions } from 'node:tls'
 import { ValidationError } from '../model/errors.ts'
 import { peerOf } from './listener.ts'
+import { listening, secured } from './listening.ts'
 import type { Server } from './server.ts'
 import { WebSocketStream } from './websocket-stream.ts'
 
@@ -37,7 +37,7 @@ export class WebSocketListener {
     this.#http = http
   }
 
-  /** Resolves when it listens. Rejects with what the system said, such as EADDRINUSE. */
+  /** Resolves when it listens. Rejects with ADDRESS_UNUSABLE, or INVALID_OPTION. */
   static async open(server: Server, options: WebSocketOptions): Promise<WebSocketListener> {
     const { tls, host = '127.0.0.1', port } = options
     const origins = (options.origins ?? []).map(originOf)
@@ -47,7 +47,8 @@ export class WebSocketListener {
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
     }
-    const http = tls === undefined ? createServer(settings) : createTlsServer({ ...settings, ...tls })
+    const http =
+      tls === undefined ? createServer(settings) : secured(() => createTlsServer({ ...settings, ...tls }))
     const listener = new WebSocketListener(http)
     http.maxConnections = server.limits.connections
     http.on('connection', (socket: Socket) => listener.#hold(socket))
@@ -74,7 +75,7 @@ export class WebSocketListener {
       else server.accept(new WebSocketStream(socket, head), peerOf(socket))
     })
     http.listen({ host, port })
-    await once(http, 'listening')
+    await listening(http, `${host}:${port}`)
     http.on('error', (error) => server.log.error('listener failed', { error: error.message }))
     server.add(listener)
     return listener

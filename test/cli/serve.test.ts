@@ -56,7 +56,7 @@ test('a folder in use, a port in use: an error and code 1', async (t) => {
   const port = new URL(url).port
   const busy = await millrace(['serve', '--memory', '--port', port])
   assert.equal(busy.code, 1)
-  assert.match(busy.errors, /EADDRINUSE/)
+  assert.match(busy.errors, /cannot listen on 127\.0\.0\.1:\d+: it is in use.*\(ADDRESS_UNUSABLE\)/)
 })
 
 test('a host that others reach is refused until there is a user, and the error says how to make one', async (t) => {
@@ -91,6 +91,7 @@ test('a wrong configuration is told by name, and nothing is started', async () =
     ['{"port": "x"}', /'port' cannot be "x"/],
     ['{"tls": {"cert": 1}}', /'tls.cert' cannot be 1/],
     ['{"limits": {"frames": 1}}', /there is no setting 'limits.frames'/],
+    ['{"data": "x", "memory": true}', /give 'data' or 'memory', not both/],
     ['[]', /is no JSON object/],
     ['{', /cannot read the configuration/],
   ] as const
@@ -102,6 +103,21 @@ test('a wrong configuration is told by name, and nothing is started', async () =
   }
 })
 
+test('files that are no certificates are refused', async () => {
+  const folder = await newFolder()
+  const bad = join(folder, 'bad.pem')
+  await writeFile(bad, 'garbage')
+  for (const argv of [
+    ['--tls-cert', bad, '--tls-key', bad],
+    ['--tls-cert', bad, '--tls-key', bad, '--tls-ca', bad],
+  ]) {
+    const { code, errors } = await millrace(['serve', '--memory', '--port', '0', ...argv])
+    assert.equal(code, 2, errors)
+    assert.match(errors, argv.includes('--tls-ca') ? /bad\.pem holds no certificate/ : /\(INVALID_OPTION\)/)
+    assert.doesNotMatch(errors, /unexpected/)
+  }
+})
+
 test('options that contradict each other are refused', async () => {
   for (const argv of [
     ['--data', 'x', '--memory'],
@@ -109,6 +125,9 @@ test('options that contradict each other are refused', async () => {
     ['--memory', '--tls-ca', 'c.pem'],
     ['--memory', '--port', '70000'],
     ['--memory', '--log-level', 'loud'],
+    ['--memory', '--ws-origin', 'https://shop.example'],
+    ['--url', 'memory:', '--port', '0'],
+    ['--memory', '--namespace', 'shop', '--port', '0'],
   ]) {
     assert.equal((await millrace(['serve', ...argv])).code, 2, argv.join(' '))
   }

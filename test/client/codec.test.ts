@@ -44,8 +44,8 @@ test('what JSON would write as something else is refused, and a forgotten await 
   for (const data of [...holders, new Float64Array(1), new DataView(new ArrayBuffer(2)), NaN, -Infinity]) {
     assert.throws(() => encodeBody(data), { code: 'UNSERIALIZABLE' }, String(data))
   }
-  class Empty {}
-  for (const data of [{}, new Empty(), { a: undefined }]) assert.equal(encodeBody(data), '{}')
+  for (const data of [{}, Object.create({ inherited: 1 }), { a: undefined }])
+    assert.equal(encodeBody(data), '{}')
   assert.equal(encodeBody(new Date(0)), '"1970-01-01T00:00:00.000Z"')
   assert.equal(encodeBody({ toJSON: () => null }), 'null')
 })

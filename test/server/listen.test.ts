@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { connect, credentials } from 'amqplib'
+import type { MillraceError } from '../../src/model/errors.ts'
 import { startBroker } from '../../src/server/index.ts'
 import type { RunningBroker } from '../../src/server/index.ts'
 import { newFolder, serve, until } from './harness.ts'
@@ -81,7 +82,7 @@ test(
     assert.throws(() => execFileSync(process.execPath, ['-e', script], { stdio: 'ignore' }))
     await using broker = await startBroker({ port: 0, socketPath })
     await assert.rejects(startBroker({ port: 0, socketPath: broker.socketPath ?? '' }), {
-      code: 'EADDRINUSE',
+      code: 'ADDRESS_UNUSABLE',
     })
   },
 )
@@ -162,9 +163,29 @@ test('more connections than the limit are closed at once, and there is room agai
   await server.open()
 })
 
-test('a port that is taken: the error of the system, and nothing is left open', async (t) => {
+test('an address that cannot be had is a typed error that says what to do, and nothing is left open', async (t) => {
   const { broker } = await serve(t)
-  await assert.rejects(startBroker({ port: broker.port }), { code: 'EADDRINUSE' })
+  const users = { app: 'secret' }
+  for (const [options, why] of [
+    [{ port: broker.port }, /cannot listen on 127\.0\.0\.1:\d+: it is in use; stop the program/],
+    [{ port: 0, webSocketPort: broker.port }, /it is in use/],
+    [{ port: 0, host: '192.0.2.1', users }, /192\.0\.2\.1:0: that is no address of this machine/],
+    [{ port: 0, host: 'nowhere.invalid', users }, /there is no host of that name|nowhere\.invalid/],
+  ] as const) {
+    await assert.rejects(startBroker(options), (error: MillraceError) => {
+      assert.equal(error.code, 'ADDRESS_UNUSABLE')
+      assert.match(error.message, why)
+      assert.ok(error.cause instanceof Error)
+      return true
+    })
+  }
+})
+
+test('certificates that are none, and origins without a port, are refused', async () => {
+  const tls = { cert: 'no certificate', key: 'no key' }
+  for (const options of [{ tls }, { webSocketOrigins: ['https://shop.example'] }]) {
+    await assert.rejects(startBroker({ port: 0, ...options }), { code: 'INVALID_OPTION' })
+  }
 })
 
 test('a limit that no client could be told of is refused', async () => {

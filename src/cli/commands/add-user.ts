@@ -2,6 +2,7 @@
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import { UsageError, exitCode } from '../exit-code.ts'
+import { assertNoEngine } from '../folder.ts'
 import type { Host, SharedOptions } from '../host.ts'
 import { defaultFolder } from '../serve-options.ts'
 
@@ -38,6 +39,7 @@ async function addUser(
   flags: Flags,
   user: { name: string; password: string | undefined },
 ): Promise<number> {
+  assertNoEngine(flags, '--data FOLDER')
   const { name } = user
   const password = user.password ?? (await readPassword(host))
   if (password === '') throw new UsageError('the password is empty; nobody could log in with it')

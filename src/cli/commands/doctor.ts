@@ -6,7 +6,7 @@ import { examine, repair } from '../../store/doctor.ts'
 import type { DoctorOptions, Examination } from '../../store/doctor.ts'
 import { NodeDisk } from '../../store/node-disk.ts'
 import { exitCode } from '../exit-code.ts'
-import { assertFolder, folderOf } from '../folder.ts'
+import { assertFolder, assertNoEngine, folderOf } from '../folder.ts'
 import { counted } from '../format.ts'
 import type { Host, SharedOptions } from '../host.ts'
 import { Progress } from '../progress.ts'
@@ -31,6 +31,7 @@ export function addDoctor(program: Command, host: Host): void {
 }
 
 async function doctor(terminal: Terminal, name: string, flags: DoctorFlags): Promise<number> {
+  assertNoEngine(flags, 'given as its argument')
   const folder = folderOf(name) ?? name
   assertFolder(folder)
   if (!statSync(folder).isDirectory())

@@ -6,6 +6,7 @@ import type { Log } from '../../server/log.ts'
 import type { RunningBroker } from '../../server/start-broker.ts'
 import { integer } from '../arguments.ts'
 import { exitCode } from '../exit-code.ts'
+import { assertNoEngine } from '../folder.ts'
 import type { Host, SharedOptions } from '../host.ts'
 import { defaultFolder, serveSettings } from '../serve-options.ts'
 import type { ServeFlags, ServeSettings } from '../serve-options.ts'
@@ -46,7 +47,10 @@ export function addServe(program: Command, host: Host): void {
     .addHelpText('after', help)
     .action(async (_local: unknown, command: Command) => {
       const flags = command.optsWithGlobals<SharedOptions & ServeFlags>()
-      await host.run(flags, () => serve(host, serveSettings(flags)))
+      await host.run(flags, async () => {
+        assertNoEngine(flags, '--data FOLDER')
+        return serve(host, serveSettings(flags))
+      })
     })
 }
 
