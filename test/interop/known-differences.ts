@@ -7,6 +7,7 @@ import type { Observation } from './differential/observation.ts'
 import { hasDeadLetters } from './differential/step.ts'
 import type { Step } from './differential/step.ts'
 import { isMarked } from './differential/typed-table.ts'
+import { knownQuorumDifferences } from './known-quorum-differences.ts'
 
 export interface KnownDifference {
   readonly name: string
@@ -15,6 +16,7 @@ export interface KnownDifference {
 }
 
 export const knownDifferences: readonly KnownDifference[] = [
+  ...knownQuorumDifferences,
   {
     name: 'unknown exchange type',
     reason: 'RabbitMQ 3 closes the connection with 503; RabbitMQ 4 and Millrace close the channel with 406',

@@ -14,6 +14,7 @@ import {
   settle,
   transaction,
 } from './generate-messages.ts'
+import { isAboutQuorum, quorumSteps } from './generate-quorum.ts'
 import {
   bindExchange,
   bindQueue,
@@ -91,6 +92,7 @@ const consumerWeights: Partial<Record<Kind, number>> = {
 
 export function generate(seed: number): Sequence {
   const dice = new Dice(seed)
+  if (isAboutQuorum(seed)) return { seed, steps: quorumSteps(dice, (index) => wild(dice, index)) }
   const theme = dice.chance(0.015) ? 'expiry' : dice.pick(themes)
   const steps: Step[] = [...setUp(dice, theme)]
   const transactional = dice.chance(0.08)
@@ -108,6 +110,12 @@ export function generate(seed: number): Sequence {
     steps.push(step(dice, { theme, kind: dice.weighted(kinds), index }))
   if (theme === 'expiry') steps.push({ type: 'wait', ms: 4_000 })
   return { seed, steps }
+}
+
+/** Any step but what ends a channel or a connection. */
+function wild(dice: Dice, index: number): Step {
+  const { 'close-connection': _, abort: _abort, unopened: _unopened, ...kinds } = weights
+  return step(dice, { theme: 'plain', kind: dice.weighted({ ...kinds, settle: 1 }), index })
 }
 
 /** A few queues and exchanges to begin with. */

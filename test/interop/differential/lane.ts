@@ -8,6 +8,9 @@ import type { Arrival } from '../raw-client.ts'
 /** The channel on which the harness itself asks, on every connection. */
 export const barrierChannel = 10
 
+/** Of the observer: on it goes what passes a quorum queue. */
+const markerChannel = 11
+
 /** Sequences after which a connection is opened anew: it keeps all that ever came. */
 const sequencesPerConnection = 25
 
@@ -79,9 +82,13 @@ export interface ChannelState {
 }
 
 export class Lane {
+  static #count = 0
   readonly port: number
   readonly links: [Link | undefined, Link | undefined] = [undefined, undefined]
+  readonly #marker = `marker-${process.pid}-${(Lane.#count += 1)}`
   #observer: Link | undefined
+  /** On which the marker's queue is declared. */
+  #marked: Link | undefined
 
   constructor(port: number) {
     this.port = port
@@ -97,6 +104,30 @@ export class Lane {
   async observer(): Promise<Link> {
     if (this.#observer?.alive !== true) this.#observer = await Link.open(this.port)
     return this.#observer
+  }
+
+  /**
+   * Waits until quorum queues have done what they were told: they do it once that is on their log, which is one for all, so a message
+   * through another of them comes behind it.
+   */
+  async passQuorumQueues(): Promise<void> {
+    const link = await this.observer()
+    if (this.#marked !== link) await this.#mark(link)
+    link.client.publish(markerChannel, { routingKey: this.#marker }, {}, 'marker')
+    await link.client.next(markerChannel, 'basic.ack')
+  }
+
+  async #mark({ client }: Link): Promise<void> {
+    await client.call(markerChannel, { type: 'channel.open' }, 'channel.open-ok')
+    const marker = {
+      type: 'queue.declare',
+      queue: this.#marker,
+      durable: true,
+      arguments: { 'x-queue-type': 'quorum', 'x-max-length': 1 },
+    } as const
+    await client.call(markerChannel, marker, 'queue.declare-ok')
+    await client.call(markerChannel, { type: 'confirm.select' }, 'confirm.select-ok')
+    this.#marked = this.#observer
   }
 
   /** Makes ready for the next sequence: what is worn out is closed. */
@@ -125,6 +156,10 @@ export class Lane {
   }
 
   async close(): Promise<void> {
+    if (this.#marked !== undefined) {
+      const { client } = await this.observer()
+      await client.call(barrierChannel, { type: 'queue.delete', queue: this.#marker }, 'queue.delete-ok')
+    }
     for (const link of [...this.links, this.#observer]) if (link !== undefined) await end(link)
   }
 }

@@ -1,7 +1,8 @@
 /**
  * `npm run differential -- FROM COUNT` runs so many seeds from that one on a RabbitMQ and on Millrace's broker, and prints
- * where they differ, each made as short as can be. `--stop N` begins no more after N differences; `--lanes N` runs N beside each other; `--self` compares RabbitMQ with
- * itself, to see what the harness is worth; `--data` gives the broker a folder; `--learn` renews findings.jsonl.
+ * where they differ, each made as short as can be. `--quorum` takes only the seeds, one in eight, that are about quorum queues; `--stop N`
+ * begins no more after N differences; `--lanes N` runs N beside each other; `--self` compares RabbitMQ with itself, to see what the
+ * harness is worth; `--data` gives the broker a folder; `--learn` renews findings.jsonl.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,11 +11,13 @@ import { parseArgs } from 'node:util'
 import { RabbitMq } from '../../servers/rabbitmq.ts'
 import { startBroker } from '../../../src/server/index.ts'
 import { learn } from './findings.ts'
+import { quorumEvery } from './generate-quorum.ts'
 import { report, runRange } from './range.ts'
 
 const { values, positionals } = parseArgs({
   options: {
     lanes: { type: 'string', default: '12' },
+    quorum: { type: 'boolean', default: false },
     self: { type: 'boolean', default: false },
     data: { type: 'boolean', default: false },
     stop: { type: 'string', default: '10' },
@@ -28,7 +31,9 @@ const [from = 1, count = 1] = positionals.map(whole)
 
 function whole(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text)
-  console.error(`npm run differential -- FROM COUNT [--lanes N] [--self] [--data] [--stop N]: '${text}'?`)
+  console.error(
+    `npm run differential -- FROM COUNT [--lanes N] [--quorum] [--self] [--data] [--stop N]: '${text}'?`,
+  )
   process.exit(2)
 }
 
@@ -45,8 +50,9 @@ async function compare(): Promise<void> {
   const startMs = performance.now()
   const summary = await runRange({
     ports: { reference: rabbit.port, subject: subject.port },
-    from,
+    from: values.quorum ? Math.ceil(from / quorumEvery) * quorumEvery : from,
     count,
+    every: values.quorum ? quorumEvery : 1,
     lanes: whole(values.lanes),
     stopAfter: whole(values.stop),
     shrinks: !values['no-shrink'],

@@ -13,16 +13,18 @@ type Owner = ConnectionIndex | 'nobody'
 export class QueueWatch {
   readonly #lane: Lane
   readonly #patience: number
+  readonly #quorum: boolean
   readonly #queues = new Map<string, Owner>()
   /** Queues that are not asked for any more: they were not there, or are somebody else's. */
   readonly #gone = new Set<string>()
   /** The flag of the last declaration. */
   #exclusive = false
 
-  /** @param patience by which times are stretched */
-  constructor(lane: Lane, patience: number) {
+  /** @param patience by which times are stretched @param quorum whether some of them are quorum queues */
+  constructor(lane: Lane, patience: number, quorum: boolean) {
     this.#lane = lane
     this.#patience = patience
+    this.#quorum = quorum
   }
 
   /** A declaration was sent. */
@@ -46,6 +48,7 @@ export class QueueWatch {
   /** What each queue holds. One that is not there is told once. */
   async ask(): Promise<Record<string, string>> {
     const answers: Record<string, string> = {}
+    if (this.#quorum) await this.#lane.passQuorumQueues()
     for (const owner of ['nobody', 0, 1] as const) {
       const names = [...this.#queues].filter(([, who]) => who === owner).map(([name]) => name)
       if (names.length > 0) await this.#askThrough(await this.#link(owner), names, answers)

@@ -2,6 +2,7 @@
 import { Comparison } from './compare.ts'
 import type { Difference } from './compare.ts'
 import { generate } from './generate.ts'
+import { countQuorumSteps } from './step.ts'
 import type { Step } from './step.ts'
 
 export interface RangeOptions {
@@ -14,11 +15,15 @@ export interface RangeOptions {
   readonly stopAfter: number
   readonly shrinks: boolean
   readonly tell: (text: string) => void
+  /** From one seed to the next; default 1. */
+  readonly every?: number
 }
 
 export interface Summary {
   sequences: number
   steps: number
+  /** Of these, the ones that name a quorum queue. */
+  quorumSteps: number
   readonly differences: Difference[]
   /** Seeds that differed once and not again. */
   readonly unsteady: number[]
@@ -27,13 +32,22 @@ export interface Summary {
 }
 
 export async function runRange(options: RangeOptions): Promise<Summary> {
-  const summary: Summary = { sequences: 0, steps: 0, differences: [], unsteady: [], known: new Map() }
+  const summary: Summary = {
+    sequences: 0,
+    steps: 0,
+    quorumSteps: 0,
+    differences: [],
+    unsteady: [],
+    known: new Map(),
+  }
+  const every = options.every ?? 1
+  const end = options.from + options.count * every
   let next = options.from
   const lane = async (): Promise<void> => {
     const comparison = new Comparison(options.ports)
-    while (next < options.from + options.count && summary.differences.length < options.stopAfter) {
+    while (next < end && summary.differences.length < options.stopAfter) {
       const seed = next
-      next += 1
+      next += every
       await judge(comparison, seed, summary, options)
       if (summary.sequences % 500 === 0) options.tell(report(summary))
     }
@@ -49,9 +63,11 @@ async function judge(
   summary: Summary,
   options: RangeOptions,
 ): Promise<void> {
-  const verdict = await comparison.judge(generate(seed))
+  const sequence = generate(seed)
+  const verdict = await comparison.judge(sequence)
   summary.sequences += 1
   summary.steps += verdict.steps
+  summary.quorumSteps += countQuorumSteps(sequence)
   if (verdict.known !== undefined)
     summary.known.set(verdict.known, (summary.known.get(verdict.known) ?? 0) + 1)
   if (verdict.unsteady !== undefined) {
@@ -84,7 +100,7 @@ function withoutDefaults(step: Step): unknown {
 export function report(summary: Summary): string {
   const known = [...summary.known].map(([name, times]) => `${name} ${times}`).join(', ')
   return (
-    `${summary.sequences} sequences, ${summary.steps} steps: ${summary.differences.length} differences, ` +
+    `${summary.sequences} sequences, ${summary.steps} steps (${summary.quorumSteps} on quorum queues): ${summary.differences.length} differences, ` +
     `${summary.unsteady.length} unsteady (${summary.unsteady.slice(0, 20).join(', ')})${known === '' ? '' : `, known: ${known}`}`
   )
 }

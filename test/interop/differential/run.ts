@@ -1,8 +1,8 @@
 /**
  * Runs one sequence on one server, a step at a time, and waits after each until nothing more can come of it: a round trip on
  * the channel, its confirms, a passive declare of every queue (twice, since RabbitMQ's queues answer it before what else is
- * waiting for them; with dead letters once more for each queue that they may pass), and a round trip on every channel for
- * what these have sent. What still was too early is found by trying again with more patience.
+ * waiting for them; with dead letters once more for each queue that they may pass; each time quorum queues have done what is on
+ * their log), and a round trip on every channel for what these have sent. What still was too early is found by trying again with more patience.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { encodeMethod } from '../../../src/wire/index.ts'
@@ -14,7 +14,7 @@ import type { ChannelState, Lane, Link } from './lane.ts'
 import { confirmsIn, describeNews, Names } from './observation.ts'
 import type { ChannelNews, Observation } from './observation.ts'
 import { QueueWatch } from './queue-watch.ts'
-import { hasDeadLetters, hasExpiringQueues, isTimed } from './step.ts'
+import { countsConsumers, hasDeadLetters, hasExpiringQueues, isTimed, quorumQueues } from './step.ts'
 import type { ConnectionIndex, FramesStep, MethodStep, PublishStep, Sequence, Step } from './step.ts'
 import { encodeTypedProperties } from './typed-properties.ts'
 import { encodeTypedTable } from './typed-table.ts'
@@ -27,6 +27,7 @@ export interface RunOptions {
 }
 
 const timedWaitMs = 25
+const quorumWaitMs = 10
 const framesWaitMs = 5
 
 /** Steps that no message moves by. */
@@ -51,6 +52,8 @@ export class Run {
   readonly #watch: QueueWatch
   readonly #patience: number
   readonly #timed: boolean
+  /** A quorum queue of RabbitMQ does what it is told a little later: it is waited for after each step. */
+  readonly #quorum: boolean
   /** Queues go when they are not used: each is asked for after each step. */
   readonly #expires: boolean
   readonly #rounds: number
@@ -59,9 +62,10 @@ export class Run {
   constructor(lane: Lane, sequence: Sequence, options: RunOptions) {
     this.#lane = lane
     this.#sequence = sequence
-    this.#names = new Names(options.prefix)
+    this.#names = new Names(options.prefix, countsConsumers(sequence))
     this.#patience = options.patience ?? 1
-    this.#watch = new QueueWatch(lane, this.#patience)
+    this.#quorum = quorumQueues(sequence).size > 0
+    this.#watch = new QueueWatch(lane, this.#patience, this.#quorum)
     this.#timed = isTimed(sequence)
     this.#expires = hasExpiringQueues(sequence)
     this.#rounds = (hasDeadLetters(sequence) ? 4 : 2) * (this.#patience > 1 ? 3 : 1)
@@ -97,6 +101,9 @@ export class Run {
       return
     }
     if (step.raw !== true && step.channel !== 0) await this.#open(link, step.channel)
+    if (step.type === 'method' && step.ifHeld === true) {
+      if (link.channels.get(step.channel)?.outstanding.length === 0) return
+    }
     if (step.type === 'publish') this.#publish(link, step)
     else if (step.type === 'frames') sendFrames(link, step)
     else this.#send(link, step)
@@ -204,8 +211,9 @@ export class Run {
   async #observe(step: Step): Promise<Observation> {
     const quiet = !this.#expires && step.type === 'method' && still.has(step.method.type)
     if (this.#timed && !quiet) await delay(timedWaitMs * this.#patience)
+    else if (this.#quorum) await delay(quorumWaitMs * this.#patience)
     let queues: Record<string, string> = {}
-    if (!quiet || this.#timed) {
+    if (!quiet || this.#timed || this.#quorum) {
       for (let round = 0; round < this.#rounds; round += 1) queues = await this.#watch.ask()
     }
     const channels: Record<string, Partial<ChannelNews>> = {}

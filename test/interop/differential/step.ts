@@ -25,6 +25,8 @@ export interface MethodStep extends Place {
   readonly table?: TypedTable
   /** Its delivery tag is that of the nth delivery that is outstanding on the channel. */
   readonly nth?: number
+  /** Left out where none is outstanding. */
+  readonly ifHeld?: true
 }
 
 export interface PublishStep extends Place {
@@ -69,6 +71,44 @@ export function isTimed(sequence: Sequence): boolean {
     const ttl = step.table['x-message-ttl']
     return isShort(typeof ttl === 'object' && ttl !== null && '$' in ttl ? ttl['value'] : ttl)
   })
+}
+
+/** A declaration of a quorum queue. */
+export function isQuorumDeclare(step: Step): step is MethodStep {
+  return step.type === 'method' && step.table?.['x-queue-type'] === 'quorum'
+}
+
+/** Names of its queues that are quorum queues, where they could be declared. */
+export function quorumQueues(sequence: Sequence): ReadonlySet<string> {
+  return new Set(
+    sequence.steps.flatMap((step) =>
+      isQuorumDeclare(step) && step.method.type === 'queue.declare' ? [step.method.queue ?? ''] : [],
+    ),
+  )
+}
+
+/**
+ * Whether the consumers of its queues are counted alike: RabbitMQ counts with a quorum queue's who holds something by `basic.get`,
+ * or was cancelled and holds something, and of those of a single active consumer that one.
+ */
+export function countsConsumers(sequence: Sequence): boolean {
+  if (quorumQueues(sequence).size === 0) return true
+  return !sequence.steps.some((step) => {
+    if (step.type !== 'method') return false
+    const { method } = step
+    if (method.type === 'basic.get') return method.noAck !== true
+    return method.type === 'basic.cancel' || Object.hasOwn(step.table ?? {}, 'x-single-active-consumer')
+  })
+}
+
+/** How many of its steps name a quorum queue. */
+export function countQuorumSteps(sequence: Sequence): number {
+  const names = quorumQueues(sequence)
+  return sequence.steps.filter((step) => {
+    if (step.type === 'publish')
+      return step.publish.exchange === '' && names.has(step.publish.routingKey ?? '')
+    return step.type === 'method' && 'queue' in step.method && names.has(step.method.queue ?? '')
+  }).length
 }
 
 /** Whether a message may go on from queue to queue by itself. */
