@@ -37,7 +37,8 @@ export function subscribe(
   const queue = session.queue(wanted.queue)
   const where = { name: queue.name, vhost: session.vhost.name }
   const table = wanted.arguments ?? emptyFieldTable
-  const { priority, isShownCount } = parseConsumerArguments(table, describeResource('queue', where))
+  const resource = describeResource('queue', where)
+  const { priority, isShownCount } = parseConsumerArguments(table, resource, queue.settings.type)
   const isLimitedAsWhole = session.creditLimit < kernel.limits.unackedPerSession
   if (isLimitedAsWhole && queue.settings.type === 'quorum') throw globalQosRefused(where)
   const exclusive = wanted.exclusive ?? false

@@ -261,13 +261,19 @@ function checkHashArguments(table: FieldTable): void {
 }
 
 /** Checks a consumer's arguments. Throws MillraceError PRECONDITION_FAILED. @param resource the queue's, for the error */
-export function parseConsumerArguments(table: FieldTable, resource: string): ConsumerSettings {
+export function parseConsumerArguments(
+  table: FieldTable,
+  resource: string,
+  type: QueueSettings['type'] = 'classic',
+): ConsumerSettings {
   const reader = new ArgumentReader(table, resource)
-  return {
-    priority: reader.integer('x-priority') ?? 0,
-    isShownCount: reader.boolean(countArgument) ?? false,
-  }
+  const priority = reader.integer('x-priority') ?? 0
+  if (type === 'classic') reader.boolean(failoverArgument)
+  reader.refuse(type === 'classic' ? ['x-stream-offset'] : ['x-stream-offset', failoverArgument], type)
+  return { priority, isShownCount: reader.boolean(countArgument) ?? false }
 }
+
+const failoverArgument = 'x-cancel-on-ha-failover'
 
 /** Checks a binding's key, which is the weight of one of a hash exchange. Throws MillraceError PRECONDITION_FAILED. */
 export function checkBindingKey(kind: RoutingKind, routingKey: string): void {

@@ -143,6 +143,31 @@ describe('a quorum queue', () => {
     session.consume({ queue: 'q', tag: 'c' }, 0)
   })
 
+  test('and a classic one refuse what consumers of other types of queue say', () => {
+    const { session } = Bench.create().client()
+    session.declareQueue({ name: 'q', durable: true, arguments: quorum }, 0)
+    session.declareQueue({ name: 'classic' }, 0)
+    const consume = (queue: string, table: FieldTable) => () =>
+      session.consume({ queue, tag: '', arguments: table }, 0)
+    const refused = (name: string, queue: string, why: string) => ({
+      message: `invalid arg '${name}' for queue '${queue}' in vhost '/'${why}`,
+    })
+    const offset = { 'x-stream-offset': 'first' }
+    const failover = 'x-cancel-on-ha-failover'
+    const ofQuorum = ' of queue type rabbit_quorum_queue'
+    assert.throws(consume('q', offset), refused('x-stream-offset', 'q', ofQuorum))
+    assert.throws(
+      consume('classic', offset),
+      refused('x-stream-offset', 'classic', ' of queue type rabbit_classic_queue'),
+    )
+    assert.throws(consume('q', { [failover]: 5 }), refused(failover, 'q', ofQuorum))
+    assert.throws(
+      consume('classic', { [failover]: 'yes' }),
+      refused(failover, 'classic', ': {unacceptable_type,longstr}'),
+    )
+    consume('classic', { [failover]: true })()
+  })
+
   test('with a single active consumer is not read by get', () => {
     const client = Bench.create().client()
     client.queue('q', { ...quorum, 'x-single-active-consumer': true })
