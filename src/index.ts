@@ -17,7 +17,7 @@ import { describe } from './client/duration.ts'
 import { ValidationError } from './model/errors.ts'
 
 export interface ConnectOptions {
-  /** Keeps applications apart: queues and exchanges of two namespaces never meet; 1 to 255 bytes (default 'default'). */
+  /** Keeps applications apart: queues and exchanges of two namespaces never meet; 1 to 255 bytes (default: the engine's own). */
   readonly namespace?: string
   /** Calls the wait off. */
   readonly signal?: AbortSignal

@@ -43,6 +43,9 @@ interface InProcessOptions {
   readonly acquire: () => Promise<Lease>
 }
 
+/** The virtual host that `millrace serve` has: a folder that it is given holds what clients ask it for. */
+const defaultNamespace = '/'
+
 export class InProcessDriver implements Driver, Holder {
   readonly name: string
   readonly events = new Emitter<DriverEventMap & Record<string, unknown[]>>()
@@ -310,7 +313,7 @@ export class InProcessDriver implements Driver, Holder {
     this.#lease = lease
     try {
       const { broker } = lease
-      this.#vhost = broker.ensureVhost(this.#options.namespace ?? 'default')
+      this.#vhost = broker.ensureVhost(this.#options.namespace ?? defaultNamespace)
       this.#connectionId = broker.newConnectionId()
       const { name: vhost } = this.#vhost
       this.#session = broker.openSession({ vhost, connectionId: this.#connectionId, holder: this })

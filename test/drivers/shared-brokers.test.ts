@@ -215,7 +215,7 @@ test('deliveries can be settled while the connection drains', async () => {
   await taken
   await driver.close({ drainMs: 60_000 })
   assert.equal(settled, true)
-  assert.equal(keeper.broker.engine.vhost('default').queues.get('q')?.readyMessages, 0)
+  assert.equal(keeper.broker.engine.vhost('/').queues.get('q')?.readyMessages, 0)
   await keeper.release()
 })
 
@@ -246,6 +246,6 @@ test('what waits for room is told CLOSED when its own connection closes, though 
   await refused
   keeper.broker.gate.set('test', false)
   await turn()
-  assert.equal(keeper.broker.engine.vhost('default').queues.get('q')?.depth, 0)
+  assert.equal(keeper.broker.engine.vhost('/').queues.get('q')?.depth, 0)
   await keeper.release()
 })
