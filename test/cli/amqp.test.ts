@@ -131,7 +131,7 @@ describe('what can go wrong on amqp', () => {
     for (const line of commands) {
       const { code, output, errors } = await sh(line)
       assert.deepEqual({ code, output }, { code: 3, output: '' }, `${line}: ${errors}`)
-      assert.match(errors, /^millrace: .*\(NOT_FOUND\)\n$/)
+      assert.match(errors, /^millrace: There is no queue [pq];.*\(NOT_FOUND\)\n$/)
     }
   })
 

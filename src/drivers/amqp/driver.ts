@@ -132,33 +132,36 @@ export class AmqpDriver implements Driver {
   }
 
   async queues(): Promise<readonly string[]> {
-    this.#assertOpen()
-    throw unsupported('listing queues', "AMQP cannot ask for them; use 'rabbitmqctl list_queues'")
+    throw this.#unsupported('listing queues', {
+      rabbitMq: "AMQP cannot ask for them; use 'rabbitmqctl list_queues'",
+      millrace: `AMQP cannot ask for them; ${folderWay('queues')}`,
+    })
   }
 
   async browse(): Promise<Page> {
-    this.#assertOpen()
-    throw unsupported(
-      'browse',
-      'RabbitMQ counts each look as a delivery; consume the queue, or use its management page',
-    )
+    throw this.#unsupported('browse', {
+      rabbitMq: 'RabbitMQ counts each look as a delivery; consume the queue, or use its management page',
+      millrace: `AMQP has no word for it; consume the queue, or ${folderWay('peek')}`,
+    })
   }
 
   async purge(queue: string, state: 'ready' | 'delayed' | 'all' = 'ready'): Promise<number> {
     this.#assertOpen()
     if (state !== 'ready') {
-      throw unsupported('purging delayed messages', 'those of all queues wait together; purge the ready ones')
+      throw this.#unsupported('purging delayed messages', {
+        rabbitMq: 'those of all queues wait together; purge the ready ones',
+        millrace: 'AMQP has no word for it; purge the ready ones, or delete the queue',
+      })
     }
     const purged = await this.#rpc.run(`purge the queue ${queue}`, (channel) => channel.purgeQueue(queue))
     return purged.messageCount
   }
 
   async cancelDelayed(): Promise<number> {
-    this.#assertOpen()
-    throw unsupported(
-      'cancelling a delayed message',
-      'those of all queues wait together; let the handler see that it is not wanted any more',
-    )
+    throw this.#unsupported('cancelling a delayed message', {
+      rabbitMq: 'those of all queues wait together; let the handler see that it is not wanted any more',
+      millrace: 'AMQP has no word for it; let the handler see that it is not wanted any more',
+    })
   }
 
   async move(
@@ -173,8 +176,8 @@ export class AmqpDriver implements Driver {
   }
 
   async pause(): Promise<void> {
-    this.#assertOpen()
-    throw unsupported('pause', 'close the workers instead; what is sent meanwhile waits')
+    const hint = 'close the workers instead; what is sent meanwhile waits'
+    throw this.#unsupported('pause', { rabbitMq: hint, millrace: hint })
   }
 
   async resume(): Promise<void> {
@@ -283,6 +286,13 @@ export class AmqpDriver implements Driver {
     await this.#link.close()
   }
 
+  /** @throws ClosedError */
+  #unsupported(feature: string, hints: { rabbitMq: string; millrace: string }): UnsupportedError {
+    const { server } = this.#assertOpen()
+    if (!server.isMillrace) return unsupported(feature, hints.rabbitMq)
+    return new UnsupportedError({ feature, driver: "Millrace's broker over AMQP", hint: hints.millrace })
+  }
+
   #assertOpen(): Parts {
     if (this.#closed !== undefined || this.#parts === undefined) throw closed()
     return this.#parts
@@ -301,6 +311,11 @@ const unknownFigures = {
   expired: undefined,
   dropped: undefined,
 } as const
+
+/** What the command line can do with a folder that no broker has open. */
+function folderWay(command: string): string {
+  return `look into the broker's folder while it is stopped, with 'millrace ${command} --url file:FOLDER'`
+}
 
 function unsupported(feature: string, hint: string): UnsupportedError {
   return new UnsupportedError({ feature, driver: 'RabbitMQ', hint })

@@ -38,6 +38,11 @@ export function asMillraceError(error: unknown, doing: string): Error {
   if (reply === 540) {
     return new UnsupportedError({ feature: doing, driver: 'The AMQP server', hint: said })
   }
+  const missing = reply === 404 ? /no (queue|exchange) '(.*)' in vhost/s.exec(said) : null
+  if (missing !== null) {
+    const [, kind, name] = missing
+    return new MillraceError('NOT_FOUND', `There is no ${kind} ${name}; declare it first`, { cause: error })
+  }
   const code = reply === undefined ? 'CONNECTION_LOST' : (codes[reply] ?? 'INTERNAL')
   return new MillraceError(code, `Could not ${doing}: ${said}`, { cause: error })
 }
@@ -74,15 +79,20 @@ export function dialFailure(error: unknown, where: string, vhost: string): Millr
     return new MillraceError(
       'NOT_ALLOWED',
       `${where} does not let this user into a virtual host '${vhost}'; an operator makes one with ` +
-        `'rabbitmqctl add_vhost' and lets the user in with 'rabbitmqctl set_permissions' (${said})`,
+        "'rabbitmqctl add_vhost' and lets the user in with 'rabbitmqctl set_permissions', " +
+        "on Millrace's broker both with 'millrace add_user --vhost'",
       { cause: error },
     )
   }
   const distrust = untrusted(error, where)
   if (distrust !== undefined) return distrust
-  return new MillraceError('UNREACHABLE', `No AMQP server answers at ${where} (${said}); is it running?`, {
-    cause: error,
-  })
+  return new MillraceError(
+    'UNREACHABLE',
+    `No AMQP server answers at ${where} (${said.trim()}); is it running${where.startsWith('amqps:') ? ', and does it speak TLS' : ''}?`,
+    {
+      cause: error,
+    },
+  )
 }
 
 /** Node's AggregateError of several addresses has no message of its own. */

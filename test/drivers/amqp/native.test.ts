@@ -13,6 +13,24 @@ async function withBroker(run: (mq: Client, broker: RunningBroker) => Promise<vo
   await run(mq, broker)
 }
 
+test('what is refused names this broker and a way out that is there', () =>
+  withBroker(async (mq) => {
+    const queue = mq.queue('q')
+    await queue.declare()
+    const refused: [Promise<unknown>, RegExp][] = [
+      [mq.queues(), /^Millrace's broker over AMQP does not support listing.*millrace queues --url file:/],
+      [queue.browse(), /millrace peek --url file:/],
+      [queue.purge({ state: 'all' }), /purge the ready ones/],
+      [queue.cancel('x'), /AMQP has no word/],
+      [queue.pause(), /close the workers/],
+    ]
+    for (const [call, message] of refused) await assert.rejects(call, { code: 'UNSUPPORTED', message })
+    await assert.rejects(mq.queue('p', { declare: false }).stats(), {
+      code: 'NOT_FOUND',
+      message: 'There is no queue p; declare it first',
+    })
+  }))
+
 test('its delays are its own, and exact', () =>
   withBroker(async (mq, { broker }) => {
     assert.deepEqual(mq.capabilities.delay, { level: 'native', maximumMs: 315_360_000_000, resolutionMs: 1 })
