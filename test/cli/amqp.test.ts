@@ -110,7 +110,7 @@ describe('commands on amqp', () => {
   test('what AMQP cannot do is code 1 and names the way out', async () => {
     const q = await queueWith([1])
     const cases: [line: string, says: RegExp][] = [
-      ['queues', /listing queues.*rabbitmqctl list_queues/],
+      ['queues', /listing queues.*millrace queues --url file:FOLDER/],
       [`peek ${q}`, /browse.*consume the queue/],
       [`purge ${q} --yes --state delayed`, /purging delayed messages.*purge the ready ones/],
     ]

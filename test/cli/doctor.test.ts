@@ -28,7 +28,7 @@ describe('doctor', () => {
     assert.equal(errors, '')
     assert.equal(code, 0)
     assert.match(output, /log\/0000000001\.log/)
-    assert.match(output, /default +q +2,000 +0/)
+    assert.match(output, /\/ +q +2,000 +0/)
     assert.match(output, /The folder is sound\.\n$/)
     const [json] = jsonLines((await sh(['doctor', `file:${data}`, '--json'])).output)
     assert.equal(json?.['isHealthy'], true)
