@@ -17,9 +17,13 @@ export const maximumNativeDelayMs = 3_650 * 86_400_000
 /** The longest de-duplication window, in ms. */
 export const maximumWindowMs = 30 * 86_400_000
 
+/** What the broker takes for an order, whoever wrote it. */
+const orders = Object.values(publishHeader)
+
 /** The message with what the broker is to do with it. @throws ValidationError INVALID_ARGUMENT */
 export function withOrders(wire: Wire, outgoing: Outgoing): Wire {
   const { delayMs = 0, key = '', dedupe } = outgoing
+  assertNoOrders(outgoing)
   if (delayMs === 0 && key === '' && dedupe === undefined) return wire
   const headers: WireTable = { ...(wire.fields.headers as WireTable | undefined) }
   if (delayMs !== 0) headers[publishHeader.delay] = int64(wholeMs(Math.ceil(delayMs), 'delayMs'))
@@ -29,6 +33,18 @@ export function withOrders(wire: Wire, outgoing: Outgoing): Wire {
     headers[publishHeader.dedupeWindow] = int64(windowOf(dedupe.windowMs))
   }
   return { ...wire, fields: { ...wire.fields, headers } }
+}
+
+/** One that is wrong would end the channel, under all other messages. */
+function assertNoOrders({ properties }: Outgoing): void {
+  const { headers } = properties
+  if (headers === undefined) return
+  const order = orders.find((name) => Object.hasOwn(headers, name))
+  if (order === undefined) return
+  throw new ValidationError(
+    'INVALID_ARGUMENT',
+    `headers: ${order} is an order to Millrace's broker; give it as an option (delay, key, dedupe), or call the header otherwise`,
+  )
 }
 
 /** The server would close the channel over it, under all other messages. */

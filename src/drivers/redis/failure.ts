@@ -112,7 +112,9 @@ export function dialFailure(error: unknown, where: string): MillraceError {
   }
   const distrust = untrusted(error, where)
   if (distrust !== undefined) return distrust
-  const doubt = where.startsWith('rediss') ? 'is it running, and does it speak TLS?' : 'is it running?'
+  const isThere = !/ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/.test(said)
+  const speaks = where.startsWith('rediss') ? 'does it speak TLS?' : 'is what listens there a Redis?'
+  const doubt = isThere ? `is it running, and ${speaks}` : 'is it running?'
   return new MillraceError('UNREACHABLE', `No Redis answers at ${where} (${said}); ${doubt}`, {
     cause: error,
   })

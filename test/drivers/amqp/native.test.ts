@@ -179,9 +179,10 @@ test('what the broker would refuse is refused alone, and nothing else on its cha
       queue.send(0, { dedupe: { key: 'k', window: '31d' } }),
       queue.send(0, { ttl: '60d' }),
       queue.send(0, { delay: 1, headers: { large: 'x'.repeat(64_600) } }),
+      queue.send(0, { headers: { 'x-millrace-delay': 'soon' } }),
     ]
     const codes = await Promise.all(bad.map((each) => each.catch((error: { code: string }) => error.code)))
-    assert.deepEqual(codes, ['INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'HEADERS_TOO_LARGE'])
+    assert.deepEqual(codes, ['INVALID_ARGUMENT', 'INVALID_ARGUMENT', 'HEADERS_TOO_LARGE', 'INVALID_ARGUMENT'])
     await good
     assert.equal((await queue.stats()).ready, 200)
   }))
