@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { MillraceError } from '../model/errors.ts'
 import { UsageError } from './exit-code.ts'
-import type { SharedOptions } from './host.ts'
 
 /** The folder of a `file:` URL, or undefined for another engine's, and for a URL that the engine will refuse itself. */
 export function folderOf(url: string): string | undefined {
@@ -27,7 +26,8 @@ export function assertFolder(folder: string): void {
 }
 
 /** For commands that work on a folder: what names an engine would have been ignored. @throws UsageError */
-export function assertNoEngine({ url, namespace }: SharedOptions, instead: string): void {
+export function assertNoEngine(flags: { url?: string; namespace?: string }, instead: string): void {
+  const { url, namespace } = flags
   const given = url === undefined ? (namespace === undefined ? undefined : '--namespace') : '--url'
   if (given !== undefined)
     throw new UsageError(`this command takes no ${given}: it works on a folder, ${instead}`)

@@ -12,7 +12,7 @@ import { queueChecks, queueTopology } from './queue-options.ts'
 import type { DeclarationOptions } from './queue-options.ts'
 import { isSchema, validate } from './schema.ts'
 import type { StandardSchema } from './schema.ts'
-import { envelope, sendChecks } from './send-options.ts'
+import { checkedEnvelope, sendChecks } from './send-options.ts'
 import type { SendOptions } from './send-options.ts'
 import { assertNotAborted, unlessAborted, waitChecks, waitOf } from './wait.ts'
 import type { WaitOptions } from './wait.ts'
@@ -103,7 +103,7 @@ export class Exchange<Input = unknown, Output = Input> {
         validate(schema as never, data, `the exchange ${this.name}`),
       )
     }
-    const outgoing = envelope({ call, exchange: this.name, routingKey, mandatory }, data, rest)
+    const outgoing = checkedEnvelope({ call, exchange: this.name, routingKey, mandatory }, data, rest)
     await this.declare(waitOf(options))
     const result = await this.#link.outbox.put(outgoing, options.signal)
     if (result.type !== 'rejected' || !isNotFound(result.error)) return this.#outcome(outgoing, result)

@@ -119,6 +119,11 @@ function oneForAll(call: string, count: number, name: string, example: string): 
 export function envelope(address: Address, data: unknown, options: SendOptions | undefined): Outgoing {
   if (options === undefined) return plainEnvelope(address, data)
   checkOptions(address.call, options, sendChecks)
+  return checkedEnvelope(address, data, options)
+}
+
+/** As `envelope`, where the name and type of each option were checked. */
+export function checkedEnvelope(address: Address, data: unknown, options: SendOptions): Outgoing {
   const { delay, at, ttl, dedupe, key } = options
   if (delay !== undefined && at !== undefined) {
     throw new ValidationError('INVALID_OPTION', `${address.call}: give either delay or at, not both`)
