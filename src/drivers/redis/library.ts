@@ -11,7 +11,7 @@ import type { Argument, Reply } from './node-redis.ts'
 
 const parts = ['1-queue', '2-publish', '3-work', '4-manage', '5-transfer', '6-topology']
 /** Of `commands.revision`. */
-const revision = 2
+const revision = 3
 
 export interface FunctionCall {
   readonly name: string

@@ -107,5 +107,5 @@ end
 
 -- Of this library: a newer one replaces it, an older one does not.
 function commands.revision()
-  return 2
+  return 3
 end
