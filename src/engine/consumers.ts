@@ -4,6 +4,9 @@
  * The highest priority with credit goes first; within one priority they take turns. Each priority has a ring of the
  * consumers that may have credit; one found without is left out of the ring until it is woken, so that a thousand idle
  * but full consumers cost nothing. With a single active consumer, only that one is asked.
+ *
+ * When a full one leaves is seen by clients, and as in RabbitMQ: from a classic queue's ring when it would be its turn, so that it
+ * keeps its place if it has credit again by then; from a quorum queue's at once, and it comes back last.
  */
 import { assert } from '../std/assert.ts'
 import { Deque } from '../std/deque.ts'
@@ -20,13 +23,15 @@ export class Consumers {
   /** Highest priority first. */
   #groups: Group[]
   readonly #single: boolean
+  readonly #leavesWhenFull: boolean
   #active: Consumer | undefined
 
-  /** @param single one consumer at a time is served; the others stand by */
-  constructor(single: boolean) {
+  /** @param single one consumer at a time is served; the others stand by @param leavesWhenFull as those of a quorum queue do */
+  constructor(single: boolean, leavesWhenFull: boolean) {
     this.#all = new Set()
     this.#groups = []
     this.#single = single
+    this.#leavesWhenFull = leavesWhenFull
     this.#active = undefined
   }
 
@@ -91,11 +96,13 @@ export class Consumers {
   /** The consumer that `next` gave has had its turn. */
   served(consumer: Consumer): void {
     const groups = this.#groups
-    if (this.#single || (groups.length === 1 && groups[0]!.ring.length === 1)) return
+    const leaves = this.#leavesWhenFull && !consumer.hasCredit()
+    if (this.#single || (!leaves && groups.length === 1 && groups[0]!.ring.length === 1)) return
     const ring = this.#group(consumer.priority).ring
     const first = ring.shift()
     assert(first === consumer, 'the consumer served stands first')
-    ring.push(consumer)
+    if (leaves) consumer.listed = false
+    else ring.push(consumer)
   }
 
   /** Deliveries that would be taken now, counted no further than `enough`. */

@@ -119,7 +119,7 @@ export class Queue {
     this.persistent = declaration.durable && declaration.ownerConnectionId === 0
     this.recordsAll = this.persistent && (own.type === 'quorum' || holds)
     this.counters = new QueueCounters()
-    this.consumers = new Consumers(settings.singleActiveConsumer)
+    this.consumers = new Consumers(settings.singleActiveConsumer, own.type === 'quorum')
     this.lanes = new Lanes(kernel, id, settings.maxPriority)
     this.delayed = new DelayedEntries(kernel, id)
     this.sources = new Set()

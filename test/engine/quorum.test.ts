@@ -235,6 +235,29 @@ describe('a quorum queue', () => {
     ])
   })
 
+  for (const [type, expected] of [
+    ['quorum', 'other'],
+    ['classic', 'first'],
+  ] as const) {
+    test(`of type ${type}: a consumer that was full comes ${type === 'quorum' ? 'last' : 'where it was'}`, () => {
+      const bench = Bench.create()
+      const client = bench.client()
+      client.queue('q', { 'x-queue-type': type })
+      client.consume('q', { tag: 'first', prefetch: 1 })
+      client.send('q', '1')
+      bench.settle()
+      client.consume('q', { tag: 'other', prefetch: 1 })
+      const [first] = client.deliveries.splice(0)
+      client.session.ack(first!.deliveryTag, false, bench.nowMs)
+      client.send('q', '2')
+      bench.settle()
+      assert.deepEqual(
+        client.deliveries.map(({ consumer }) => consumer?.tag),
+        [expected],
+      )
+    })
+  }
+
   test('shows a message as it is where its headers have no room for the count', () => {
     const bench = Bench.create()
     const client = bench.client()

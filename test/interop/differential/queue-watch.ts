@@ -58,13 +58,17 @@ export class QueueWatch {
 
   /** Leaves nothing behind. */
   async deleteAll(): Promise<void> {
-    const links = new Set<Link>()
+    const byLink = new Map<Link, string[]>()
     for (const [name, owner] of this.#queues) {
       const link = await this.#link(owner)
-      links.add(link)
-      link.client.send(barrierChannel, { type: 'queue.delete', queue: name, nowait: true })
+      const names = byLink.get(link)
+      if (names === undefined) byLink.set(link, [name])
+      else names.push(name)
     }
-    for (const link of links) {
+    // A link at a time: nothing may be sent on a channel whose close was answered meanwhile.
+    for (const [link, names] of byLink) {
+      for (const queue of names)
+        link.client.send(barrierChannel, { type: 'queue.delete', queue, nowait: true })
       if (!(await link.roundTrip(barrierChannel))) await reopen(link)
       link.takeNews()
     }
