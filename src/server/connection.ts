@@ -369,7 +369,9 @@ export class Connection implements FrameSink, OutputOwner {
 
   /** Hands back what it holds in the engine. */
   #release(): void {
-    const { broker } = this.server
+    const { broker, confirms } = this.server
+    // What came before the end is told before it.
+    confirms.gather()
     this.channels.abandon()
     if (broker.state === 'open') broker.engine.closeConnection(this.id, broker.nowMs())
     broker.wake()

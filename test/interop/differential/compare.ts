@@ -13,6 +13,8 @@ export interface Difference {
   /** Index of the step. */
   readonly at: number
   readonly step: Step | undefined
+  /** What both have shown until then. */
+  readonly before: readonly Observation[]
   readonly expected: Observation | undefined
   readonly actual: Observation | undefined
 }
@@ -65,7 +67,8 @@ export class Comparison {
     const length = Math.max(expected.length, actual.length)
     for (let at = 0; at < length; at += 1) {
       if (isSame(expected[at], actual[at])) continue
-      return { sequence, at, step: sequence.steps[at], expected: expected[at], actual: actual[at] }
+      const before = expected.slice(0, at)
+      return { sequence, at, step: sequence.steps[at], before, expected: expected[at], actual: actual[at] }
     }
     return undefined
   }
