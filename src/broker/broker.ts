@@ -175,6 +175,12 @@ export class Broker {
     queueMicrotask(this.#deliverSoon)
   }
 
+  /** Delivers what can be delivered now, within what a turn may: for who is about to look whether it is still there. */
+  deliver(): void {
+    if (this.#state !== 'open' || this.#deliveriesLeft <= 0) return
+    if (this.#deliver(this.nowMs())) this.wake()
+  }
+
   /**
    * Resolves when everything done so far is as durable as the store promises: one shared promise for all who ask in the
    * same turn. In memory it is the end of the turn, so that a loop of sends lets others run.
@@ -301,8 +307,7 @@ export class Broker {
 
   readonly #deliverSoon = (): void => {
     this.#deliveryComing = false
-    if (this.#state !== 'open') return
-    if (this.#deliver(this.nowMs())) this.wake()
+    this.deliver()
   }
 
   /** Written, not synced: what must outlive is this process, not the machine. */

@@ -337,7 +337,7 @@ export function inequivalent(difference: {
   const { name, resource, current, received } = difference
   const bare = current !== undefined && received !== undefined
   const show = (value: FieldValue | undefined): string => {
-    if (value === undefined) return 'none'
+    if (value === undefined || (bare && value === null)) return 'none'
     return bare ? `'${print(value)}'` : `the value '${print(value)}' of type '${typeName(value)}'`
   }
   return failed(

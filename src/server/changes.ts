@@ -22,6 +22,11 @@ export class Changes {
     this.#published = true
   }
 
+  /** Delivers what the frames so far have made ready: in RabbitMQ that does not wait for the end of the chunk. */
+  deliver(): void {
+    if (this.#changed) this.#broker.deliver()
+  }
+
   /** Tells the broker. True when whoever published must wait now. */
   tell(): boolean {
     const published = this.#published

@@ -1,10 +1,13 @@
 /** The class basic but for publish: qos, consume, cancel, get, and the settling of deliveries. */
 import type { MethodOf } from '../wire/method.ts'
+import { methodIds } from '../wire/methods.ts'
 import type { Handlers } from './channel-methods.ts'
 import { nameOrLast } from './channel-queue.ts'
 import type { Channel } from './channel.ts'
 import { replyToName } from './direct-reply-to.ts'
 import { notAllowed, notImplemented, preconditionFailed } from './refusal.ts'
+
+const getId = methodIds['basic.get']
 
 export const basicMethods: Handlers = {
   'basic.qos': (channel, { prefetchSize, prefetchCount, global }) => {
@@ -78,7 +81,7 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
   const { output, server } = connection
   const { broker } = server
   // One chunk may ask for thousands of messages: they come as the peer reads them.
-  if (output.full) return channel.wait(output.whenRoom(), () => get(channel, method))
+  if (output.full) return channel.wait(output.whenRoom(), () => get(channel, method), getId)
   const name = method.queue
   const got = session.get({ queue: name, noAck: method.noAck }, connection.nowMs)
   connection.changes.changed()
@@ -90,7 +93,7 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
     output.writer.getOk(channel.number, deliveryTag, redelivered, messageCount, message)
     output.touch()
   } else if (session.queue(name).isReading && !session.queue(name).paused) {
-    channel.wait(broker.nextTurn(), () => get(channel, method))
+    channel.wait(broker.nextTurn(), () => get(channel, method), getId)
   } else {
     channel.reply({ type: 'basic.get-empty' })
   }

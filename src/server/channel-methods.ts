@@ -34,9 +34,21 @@ const handlers: Handlers = {
   ...transactionMethods,
 }
 
-/** Handles any method of a channel but basic.publish and basic.ack, which have ways of their own. */
+/** They mean what the peer has been sent, not what it is about to be. */
+const settlements: ReadonlySet<MethodName> = new Set([
+  'basic.nack',
+  'basic.reject',
+  'basic.recover',
+  'basic.recover-async',
+])
+
+/**
+ * Handles any method of a channel but basic.publish and basic.ack, which have ways of their own. Who asks for a message, or ends what
+ * might get one, does so after the consumers that wait: as where each message goes its way at once.
+ */
 export function handleMethod(channel: Channel, method: Method): void {
   const handler = handlers[method.type] as ((channel: Channel, method: Method) => void) | undefined
   if (handler === undefined) throw commandInvalid('unimplemented method')
+  if (!settlements.has(method.type)) channel.connection.changes.deliver()
   handler(channel, method)
 }

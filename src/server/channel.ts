@@ -158,15 +158,15 @@ export class Channel {
     else this.wait(broker.whenDurable(), () => this.send(method))
   }
 
-  /** Handles nothing more of this channel until the promise has settled, then goes on with `then`. */
-  wait(until: Promise<unknown>, then: () => void): void {
+  /** Handles nothing more of this channel until the promise has settled, then goes on with `then`, which is that method's part. */
+  wait(until: Promise<unknown>, then: () => void, methodId = 0): void {
     this.#deferred ??= new DeferredFrames()
     const deferred = this.#deferred
     deferred.waits += 1
     until.then(
       () => {
         deferred.waits -= 1
-        if (this.#state === 'open') this.connection.guard(this, then)
+        if (this.#state === 'open') this.connection.guard(this, then, methodId)
         this.#resume()
         this.connection.inputHandled()
       },
@@ -236,9 +236,8 @@ export class Channel {
     const tag = this.replyConsumerTag
     if (tag === undefined || this.#state !== 'open') return false
     if (output.pendingBytes > server.limits.directReplyBytes) return false
-    const deliveryTag = this.session.nextDeliveryTag
-    this.session.nextDeliveryTag += 1
-    output.writer.deliver(this.number, tag, deliveryTag, false, message)
+    // Nobody settles a reply: RabbitMQ's have the tag that the next delivery will have.
+    output.writer.deliver(this.number, tag, this.session.nextDeliveryTag, false, message)
     output.touch()
     return true
   }
@@ -248,6 +247,8 @@ export class Channel {
   /** Tells the peer what it did wrong; the session's deliveries go back. */
   fail(refusal: Refusal): void {
     if (this.#state !== 'open') return
+    // What was published in front of the mistake is told before it.
+    this.connection.server.confirms.gather()
     this.#release('closing')
     const { replyCode, replyText, methodId } = refusal
     this.send({

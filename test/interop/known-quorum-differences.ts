@@ -104,9 +104,9 @@ export const knownQuorumDifferences: readonly KnownDifference[] = [
     name: 'place of what returns to a quorum queue',
     reason:
       'Where it was before, as in classic queues; in RabbitMQ the tail, or the head, in the order of the returns',
-    explains: ({ sequence, at, expected, actual }) =>
+    explains: ({ sequence, at, before, expected, actual }) =>
       quorumQueues(sequence).size > 0 &&
-      sequence.steps.slice(0, at + 1).some(isReturn) &&
+      (sequence.steps.slice(0, at + 1).some(isReturn) || [...before, expected].some(hasClose)) &&
       textOf(expected) !== textOf(actual) &&
       anyMessages(expected, sequence.steps.some(goesByItself)) ===
         anyMessages(actual, sequence.steps.some(goesByItself)),
@@ -147,6 +147,11 @@ function isReturn(step: Step): boolean {
   const { method } = step
   if (method.type === 'basic.nack' || method.type === 'basic.reject') return method.requeue === true
   return returns.has(method.type)
+}
+
+/** A mistake has ended a channel or a connection. */
+function hasClose(observation: Observation | undefined): boolean {
+  return /"type":"(channel|connection)\.close"/.test(textOf(observation))
 }
 
 const returns: ReadonlySet<string> = new Set([

@@ -155,3 +155,18 @@ test('506: more of bodies that never end than there is room for; others go on', 
   assert.equal(got.body?.length, body.length)
   assert.equal(partial.bytes, 0)
 })
+
+test('a get that waited until its peer read on, and then fails, says that it was a get', async (t) => {
+  const server = await serve(t, { limits: { outputBytes: 1024 } })
+  const client = await server.open()
+  client.socket.cork()
+  client.publish(1, { routingKey: 'nowhere', mandatory: true }, {}, Buffer.alloc(64 * 1024))
+  client.send(1, { type: 'basic.get', queue: 'missing' })
+  client.socket.uncork()
+  await client.expect(1, 'basic.return')
+  const close = await client.next(1, 'channel.close')
+  assert.deepEqual(
+    { ...close, replyText: undefined },
+    { type: 'channel.close', channel: 1, replyCode: 404, replyText: undefined, classId: 60, methodId: 70 },
+  )
+})

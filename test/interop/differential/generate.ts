@@ -14,6 +14,7 @@ import {
   settle,
   transaction,
 } from './generate-messages.ts'
+import { isPipelined, pipelined, pipelinedThemes } from './generate-pipelined.ts'
 import { isAboutQuorum, quorumSteps } from './generate-quorum.ts'
 import {
   bindExchange,
@@ -93,7 +94,8 @@ const consumerWeights: Partial<Record<Kind, number>> = {
 export function generate(seed: number): Sequence {
   const dice = new Dice(seed)
   if (isAboutQuorum(seed)) return { seed, steps: quorumSteps(dice, (index) => wild(dice, index)) }
-  const theme = dice.chance(0.015) ? 'expiry' : dice.pick(themes)
+  const joins = isPipelined(seed)
+  const theme = themeOf(dice, joins)
   const steps: Step[] = [...setUp(dice, theme)]
   const transactional = dice.chance(0.08)
   if (transactional) steps.push(at(dice, method({ type: 'tx.select' }), 0, 1))
@@ -109,7 +111,12 @@ export function generate(seed: number): Sequence {
   for (let index = 0; index < count; index += 1)
     steps.push(step(dice, { theme, kind: dice.weighted(kinds), index }))
   if (theme === 'expiry') steps.push({ type: 'wait', ms: 4_000 })
-  return { seed, steps }
+  return joins ? pipelined(dice, { seed, steps }) : { seed, steps }
+}
+
+function themeOf(dice: Dice, joins: boolean): Theme {
+  if (joins) return dice.pick(pipelinedThemes)
+  return dice.chance(0.015) ? 'expiry' : dice.pick(themes)
 }
 
 /** Any step but what ends a channel or a connection. */

@@ -76,6 +76,8 @@ export interface ChannelState {
   /** Tags of deliveries that were not settled, as far as the client knows. */
   readonly outstanding: number[]
   readonly noAckTags: Set<string>
+  /** Of each basic.get that was not answered yet, whether it acknowledges by itself. */
+  readonly gets: boolean[]
   confirming: boolean
   published: number
   readonly unconfirmed: Set<number>

@@ -85,13 +85,14 @@ const apart: ReadonlySet<string> = new Set([
   'basic.nack',
 ])
 
-/** Orders within one channel that the protocol promises. */
+/** Orders within one channel that the protocol promises. Of what is returned, only the last confirm is surely not too early. */
 function wrongOrders(news: readonly Arrival[]): string[] {
   const wrong: string[] = []
   const returned = news.findLastIndex((arrival) => arrival.type === 'basic.return')
-  const confirmed = news.findIndex((arrival) => arrival.type === 'basic.ack' || arrival.type === 'basic.nack')
-  const returns = news.filter((arrival) => arrival.type === 'basic.return').length
-  if (returns === 1 && confirmed >= 0 && confirmed < returned) wrong.push('a confirm before the return')
+  const confirmed = news.findLastIndex(
+    (arrival) => arrival.type === 'basic.ack' || arrival.type === 'basic.nack',
+  )
+  if (confirmed >= 0 && confirmed < returned) wrong.push('a confirm before the return')
   for (const [index, arrival] of news.entries()) {
     if (arrival.type !== 'basic.consume-ok') continue
     const early = news

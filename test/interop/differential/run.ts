@@ -14,8 +14,15 @@ import type { ChannelState, Lane, Link } from './lane.ts'
 import { confirmsIn, describeNews, Names } from './observation.ts'
 import type { ChannelNews, Observation } from './observation.ts'
 import { QueueWatch } from './queue-watch.ts'
-import { countsConsumers, hasDeadLetters, hasExpiringQueues, isTimed, quorumQueues } from './step.ts'
-import type { ConnectionIndex, FramesStep, MethodStep, PublishStep, Sequence, Step } from './step.ts'
+import {
+  countsConsumers,
+  groupsOf,
+  hasDeadLetters,
+  hasExpiringQueues,
+  isTimed,
+  quorumQueues,
+} from './step.ts'
+import type { ConnectionIndex, FramesStep, Group, MethodStep, PublishStep, Sequence, Step } from './step.ts'
 import { encodeTypedProperties } from './typed-properties.ts'
 import { encodeTypedTable } from './typed-table.ts'
 
@@ -75,9 +82,13 @@ export class Run {
   async run(): Promise<Observation[]> {
     const observations: Observation[] = []
     try {
-      for (const step of this.#sequence.steps) {
-        await this.#perform(step)
-        observations.push(this.#names.compare(await this.#observe(step)))
+      for (const group of groupsOf(this.#sequence.steps)) {
+        const steps = 'type' in group ? [group] : group
+        const last = steps.at(-1)!
+        if ('type' in group) await this.#perform(group)
+        else await this.#performAll(group)
+        for (let held = 1; held < steps.length; held += 1) observations.push({ channels: {}, queues: {} })
+        observations.push(this.#names.compare(await this.#observe(last)))
       }
       await this.#cleanUp()
     } catch (error) {
@@ -101,13 +112,27 @@ export class Run {
       return
     }
     if (step.raw !== true && step.channel !== 0) await this.#open(link, step.channel)
-    if (step.type === 'method' && step.ifHeld === true) {
-      if (link.channels.get(step.channel)?.outstanding.length === 0) return
-    }
+    if (isIdle(link, step)) return
     if (step.type === 'publish') this.#publish(link, step)
     else if (step.type === 'frames') sendFrames(link, step)
     else this.#send(link, step)
     if (!(await this.#settle(link, step))) this.#watch.connectionEnded(step.connection)
+  }
+
+  /** In one write, so that a server reads them at once. */
+  async #performAll(group: Group): Promise<void> {
+    const last = group.at(-1)!
+    const link = await this.#lane.link(last.connection)
+    await this.#open(link, last.channel)
+    link.client.socket.cork()
+    for (const step of group) {
+      if (isIdle(link, step)) continue
+      if (step.type === 'publish') this.#publish(link, step)
+      else this.#send(link, step)
+    }
+    const settled = this.#settle(link, last)
+    link.client.socket.uncork()
+    if (!(await settled)) this.#watch.connectionEnded(last.connection)
   }
 
   async #open(link: Link, number: number): Promise<void> {
@@ -157,6 +182,7 @@ export class Run {
   /** What a client keeps in mind of what it sends. */
   #foresee(channel: ChannelState, method: Sent): void {
     if (method.type === 'confirm.select') channel.confirming = true
+    if (method.type === 'basic.get') channel.gets.push(method.noAck === true)
     if (method.type === 'basic.consume' && method.noAck === true)
       channel.noAckTags.add(method.consumerTag ?? '')
     if (method.type === 'basic.ack' || method.type === 'basic.nack' || method.type === 'basic.reject') {
@@ -217,15 +243,11 @@ export class Run {
       for (let round = 0; round < this.#rounds; round += 1) queues = await this.#watch.ask()
     }
     const channels: Record<string, Partial<ChannelNews>> = {}
-    for (const index of [0, 1] as const) await this.#look(index, step, channels)
+    for (const index of [0, 1] as const) await this.#look(index, channels)
     return { channels, queues }
   }
 
-  async #look(
-    index: ConnectionIndex,
-    step: Step,
-    channels: Record<string, Partial<ChannelNews>>,
-  ): Promise<void> {
+  async #look(index: ConnectionIndex, channels: Record<string, Partial<ChannelNews>>): Promise<void> {
     const link = this.#lane.links[index]
     if (link === undefined) return
     const numbers = [...link.channels.keys()]
@@ -237,7 +259,7 @@ export class Run {
     const active = new Set([...numbers, ...news.map((arrival) => arrival.channel)])
     for (const number of active) {
       const ofChannel = news.filter((arrival) => arrival.channel === number)
-      const described = this.#digest(link, { index, number, news: ofChannel, step })
+      const described = this.#digest(link, { index, number, news: ofChannel })
       if (Object.keys(described).length > 0) channels[`${index}/${number}`] = described
     }
     if (!link.alive) {
@@ -250,13 +272,13 @@ export class Run {
   /** Takes what came on a channel to mind, and describes it. */
   #digest(
     link: Link,
-    channelNews: { index: ConnectionIndex; number: number; news: readonly Arrival[]; step: Step },
+    channelNews: { index: ConnectionIndex; number: number; news: readonly Arrival[] },
   ): Partial<ChannelNews> {
     const { index, number, news } = channelNews
     const state = link.channels.get(number)
     const confirms = confirmsIn(news, state?.unconfirmed ?? new Set())
     for (const arrival of news) {
-      if (state !== undefined) remember(state, arrival, channelNews.step)
+      if (state !== undefined) remember(state, arrival)
       if (arrival.type === 'queue.declare-ok') {
         if (arrival.queue.startsWith('amq.gen-')) this.#names.generated = arrival.queue
         this.#watch.exists(arrival.queue, index)
@@ -300,15 +322,25 @@ export class Run {
   }
 }
 
-function remember(state: ChannelState, arrival: Arrival, step: Step): void {
+function remember(state: ChannelState, arrival: Arrival): void {
   if (arrival.type === 'basic.deliver' && !state.noAckTags.has(arrival.consumerTag)) {
     state.outstanding.push(arrival.deliveryTag)
   } else if (arrival.type === 'basic.get-ok') {
-    const noAck = step.type === 'method' && step.method.type === 'basic.get' && step.method.noAck === true
-    if (!noAck) state.outstanding.push(arrival.deliveryTag)
+    if (state.gets.shift() !== true) state.outstanding.push(arrival.deliveryTag)
+  } else if (arrival.type === 'basic.get-empty') {
+    state.gets.shift()
   } else if (arrival.type === 'basic.consume-ok' && state.noAckTags.delete('')) {
     state.noAckTags.add(arrival.consumerTag)
   }
+}
+
+/** It settles something that is outstanding, and nothing is. */
+function isIdle(link: Link, step: Step): boolean {
+  return (
+    step.type === 'method' &&
+    step.ifHeld === true &&
+    link.channels.get(step.channel)?.outstanding.length === 0
+  )
 }
 
 function sendFrames(link: Link, step: FramesStep): void {
@@ -322,6 +354,7 @@ function newChannel(): ChannelState {
   return {
     outstanding: [],
     noAckTags: new Set(),
+    gets: [],
     confirming: false,
     published: 0,
     unconfirmed: new Set(),

@@ -20,6 +20,10 @@ export function* smaller(difference: Difference): Generator<Sequence> {
 function* simplerSteps(step: Step): Generator<Step> {
   if ('connection' in step && step.connection === 1) yield { ...step, connection: 0 }
   if ('channel' in step && step.channel === 2) yield { ...step, channel: 1 }
+  if ('withNext' in step) {
+    const { withNext: _, ...alone } = step
+    yield alone
+  }
   if (step.type === 'publish') {
     if (step.copies !== undefined) yield { ...step, copies: 1 }
     if (step.padding !== undefined) yield { ...step, padding: 0 }

@@ -15,6 +15,8 @@ interface Place {
   readonly channel: number
   /** The channel is not opened first where it is closed. */
   readonly raw?: true
+  /** Sent in one piece with the next, where that is on the same channel: what it leads to is seen after that one. */
+  readonly withNext?: true
 }
 
 /** A method without content. */
@@ -55,9 +57,34 @@ export type Step =
   /** Time passes. */
   | { readonly type: 'wait'; readonly ms: number }
 
+/** Steps that are sent in one piece. */
+export type Group = readonly (MethodStep | PublishStep)[]
+
 export interface Sequence {
   readonly seed: number
   readonly steps: readonly Step[]
+}
+
+/** The steps in groups of what is sent in one piece; most stand alone. */
+export function groupsOf(steps: readonly Step[]): (Step | Group)[] {
+  const groups: (Step | Group)[] = []
+  for (let index = 0; index < steps.length; index += 1) {
+    const group: (MethodStep | PublishStep)[] = []
+    for (let step = steps[index]; isJoined(step, steps[index + 1]); step = steps[(index += 1)])
+      group.push(step)
+    const last = steps[index]!
+    groups.push(group.length === 0 ? last : [...group, last as MethodStep | PublishStep])
+  }
+  return groups
+}
+
+function isJoined(step: Step | undefined, next: Step | undefined): step is MethodStep | PublishStep {
+  if (!isRequest(step) || !isRequest(next) || step.withNext !== true) return false
+  return step.connection === next.connection && step.channel === next.channel
+}
+
+function isRequest(step: Step | undefined): step is MethodStep | PublishStep {
+  return (step?.type === 'method' || step?.type === 'publish') && step.raw !== true && step.channel !== 0
 }
 
 /** What is waited after each step of a sequence in which something expires: the longest short time, and reserve. */
