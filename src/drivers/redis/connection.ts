@@ -59,8 +59,9 @@ async function dialPrimary(
     try {
       server = await Server.dial(library, address, settings)
       const replication = String(await server.send(['INFO', 'replication']))
-      if (!/^role:slave/m.test(replication)) return server
-      failures.push(isReplica(where, replication))
+      const isServer = /^role:/m.test(replication) || !(await isSentinel(server))
+      if (isServer && !/^role:slave/m.test(replication)) return server
+      failures.push(isServer ? isReplica(where, replication) : namesSentinel(where))
     } catch (error) {
       failures.push(dialFailure(error, where))
     }
@@ -68,6 +69,19 @@ async function dialPrimary(
   }
   // Who is refused, or asked a replica, can do something about it.
   throw mostTelling(failures)
+}
+
+/** It takes connections and commands as a server does, and keeps nothing. */
+async function isSentinel(server: Server): Promise<boolean> {
+  return /^redis_mode:sentinel/m.test(String(await server.send(['INFO', 'server'])))
+}
+
+function namesSentinel(where: string): MillraceError {
+  return new MillraceError(
+    'PRECONDITION_FAILED',
+    `${where} is a sentinel, and keeps no messages; write ${where.replace('://', '+sentinel://')}/NAME with the primary's name ` +
+      "('redis-cli -p 26379 SENTINEL MASTERS' lists them), or the address of a server",
+  )
 }
 
 function isReplica(where: string, replication: string): MillraceError {

@@ -4,11 +4,11 @@
  */
 import { MillraceError } from '../../model/errors.ts'
 import { dialFailure, mostTelling } from './failure.ts'
-import { Server } from './node-redis.ts'
+import { Server, ServerError } from './node-redis.ts'
 import type { Address, Library, Reply } from './node-redis.ts'
 import type { RedisSettings, SentinelSettings } from './url.ts'
 
-/** The first that answers is believed. @throws MillraceError UNREACHABLE, ACCESS_REFUSED, NOT_FOUND */
+/** The first that answers is believed. @throws MillraceError UNREACHABLE, ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED */
 export async function primaryBySentinel(
   library: Library,
   settings: RedisSettings,
@@ -27,7 +27,11 @@ export async function primaryBySentinel(
       }
       knows = false
     } catch (error) {
-      failures.push(dialFailure(error, `the sentinel ${address.host}:${address.port}`))
+      failures.push(
+        isUnknownCommand(error)
+          ? notSentinel(address, settings)
+          : dialFailure(error, `the sentinel ${address.host}:${address.port}`),
+      )
     } finally {
       sentinel?.destroy()
     }
@@ -39,4 +43,18 @@ export async function primaryBySentinel(
     )
   }
   throw mostTelling(failures)
+}
+
+/** Only sentinels know the command. */
+function isUnknownCommand(error: unknown): boolean {
+  return error instanceof ServerError && /unknown command/i.test(error.message)
+}
+
+function notSentinel({ host, port }: Address, { tls, database }: RedisSettings): MillraceError {
+  const url = `${tls === undefined ? 'redis' : 'rediss'}://${host}:${port}/${database}`
+  return new MillraceError(
+    'PRECONDITION_FAILED',
+    `${host}:${port} is a Redis, but not a sentinel; to use this server write ${url}, or give the addresses of sentinels ` +
+      '(their port is 26379 by default)',
+  )
 }

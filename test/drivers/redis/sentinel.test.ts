@@ -55,6 +55,34 @@ test(
 )
 
 test(
+  'a server where a sentinel is meant, and a sentinel where a server is, are told apart: each says what to write',
+  { skip },
+  async () => {
+    await using server = await RedisServer.start()
+    await using sentinel = await RedisServer.start({
+      sentinel: [`sentinel monitor mymaster 127.0.0.1 ${server.port} 1`],
+    })
+    await using clients = new Clients()
+    const asSentinel = `redis+sentinel://127.0.0.1:${server.port}`
+    await assert.rejects(clients.connect(`${asSentinel}/mymaster/3`), {
+      code: 'PRECONDITION_FAILED',
+      message:
+        `127.0.0.1:${server.port} is a Redis, but not a sentinel; to use this server write ` +
+        `redis://127.0.0.1:${server.port}/3, or give the addresses of sentinels (their port is 26379 by default)`,
+    })
+    await assert.rejects(clients.connect(sentinel.url()), {
+      code: 'PRECONDITION_FAILED',
+      message:
+        `redis://127.0.0.1:${sentinel.port} is a sentinel, and keeps no messages; write redis+sentinel://127.0.0.1:${sentinel.port}/NAME ` +
+        "with the primary's name ('redis-cli -p 26379 SENTINEL MASTERS' lists them), or the address of a server",
+    })
+    // One that is none does not hide those that are.
+    const both = `${asSentinel},127.0.0.1:${sentinel.port}/mymaster`
+    assert.equal(await codeOf(clients.connect(both)), 'none')
+  },
+)
+
+test(
   'of several servers the primary is found, also when it changes; a replica alone is refused',
   { skip },
   async () => {
