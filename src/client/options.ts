@@ -45,7 +45,9 @@ export function assertExchange(call: string, exchange: unknown): void {
 }
 
 function unknownOption(call: string, name: string, known: readonly string[]): ValidationError {
-  const near = known.find((candidate) => distance(candidate.toLowerCase(), name.toLowerCase()) <= 2)
+  const distances = known.map((candidate) => distance(candidate.toLowerCase(), name.toLowerCase()))
+  const least = Math.min(...distances)
+  const near = least <= 2 ? known[distances.indexOf(least)] : undefined
   const hint = near === undefined ? `it takes ${known.join(', ')}` : `did you mean ${near}?`
   return new ValidationError('INVALID_OPTION', `${call}: unknown option ${name}; ${hint}`)
 }

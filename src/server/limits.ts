@@ -54,18 +54,28 @@ export const defaultServerLimits: ServerLimits = Object.freeze({
   deferredBytes: 256 * 1024,
 })
 
-/** What the protocol's fields hold, and 4096 is the smallest frame that clients must be able to send. */
+/** Longer ones Node.js takes for one millisecond. */
+const longestTimerMs = 2 ** 31 - 1
+
+/** What the protocol's fields and timers hold, and 4096 is the smallest frame that clients must be able to send. */
 const ranges: { readonly [Name in keyof ServerLimits]?: readonly [least: number, most: number] } = {
   channels: [0, 65_535],
   frameBytes: [minimumFrameMaxBytes, 4_294_967_295],
   heartbeatSeconds: [0, 65_535],
+  handshakeTimeoutMs: [0, longestTimerMs],
+  closeTimeoutMs: [0, longestTimerMs],
+}
+
+/** Both are allowed. */
+export function limitRange(name: keyof ServerLimits): readonly [least: number, most: number] {
+  return ranges[name] ?? [0, Infinity]
 }
 
 /** The limits of a server. Throws ValidationError INVALID_OPTION for what is none. */
 export function serverLimits(given: Partial<ServerLimits> = {}): ServerLimits {
   const limits = { ...defaultServerLimits, ...given }
   for (const [name, value] of Object.entries(limits)) {
-    const [least, most] = ranges[name as keyof ServerLimits] ?? [0, Infinity]
+    const [least, most] = limitRange(name as keyof ServerLimits)
     // Written so that NaN and what is no number fail.
     if (value >= least && value <= most) continue
     const upTo = most === Infinity ? '' : ` to ${most}`

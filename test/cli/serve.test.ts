@@ -84,21 +84,68 @@ test('the command line beats the configuration, whose paths are relative to it',
   assert.notEqual(new URL(url).port, '1')
 })
 
-test('a wrong configuration is told by name, and nothing is started', async () => {
+test('a wrong configuration is told by name, with what it takes and what was given; nothing is started', async () => {
   const config = join(await newFolder(), 'millrace.json')
+  const text = 'must be a string that is not empty'
+  const flag = 'must be true or false'
+  const port = 'must be a whole number from 0 to 65535'
   const cases = [
-    ['{"prot": 1}', /there is no setting 'prot'/],
-    ['{"port": "x"}', /'port' cannot be "x"/],
-    ['{"tls": {"cert": 1}}', /'tls.cert' cannot be 1/],
-    ['{"limits": {"frames": 1}}', /there is no setting 'limits.frames'/],
-    ['{"data": "x", "memory": true}', /give 'data' or 'memory', not both/],
+    ['{"data": ""}', `data ${text}, not ''`],
+    ['{"memory": "yes"}', `memory ${flag}, not 'yes'`],
+    ['{"host": ["::"]}', `host ${text}, not an array`],
+    ['{"port": "x"}', `port ${port}, not 'x'`],
+    ['{"port": null}', `port ${port}, not null`],
+    ['{"socket": true}', `socket ${text}, not true`],
+    ['{"wsPort": 65536}', `wsPort ${port}, not 65536`],
+    ['{"wsOrigin": "a"}', `wsOrigin must be a list of strings, such as ["https://shop.example"], not 'a'`],
+    ['{"wsOrigin": [1]}', 'wsOrigin must be a list of strings'],
+    ['{"tls": "cert.pem"}', "tls: options must be an object, not 'cert.pem'"],
+    ['{"tls": null}', 'tls: options must be an object, not null'],
+    ['{"tls": {"cert": 1}}', `tls: cert ${text}, not 1`],
+    ['{"tls": {"key": 1}}', `tls: key ${text}, not 1`],
+    ['{"tls": {"ca": 1}}', `tls: ca ${text}, not 1`],
+    ['{"proxyProtocol": 1}', `proxyProtocol ${flag}, not 1`],
+    ['{"log": {"format": "xml"}}', "log: format must be one of 'text', 'json', not 'xml'"],
+    [
+      '{"log": {"level": "warning"}}',
+      "log: level must be one of 'debug', 'info', 'warn', 'error', not 'warning'",
+    ],
+    [
+      '{"limits": {"frameBytes": 1}}',
+      'limits: frameBytes must be a whole number from 4096 to 4294967295, not 1',
+    ],
+    // It would be over after a millisecond.
+    [
+      '{"limits": {"closeTimeoutMs": 2147483648}}',
+      'limits: closeTimeoutMs must be a whole number from 0 to 2147483647, not 2',
+    ],
+    ['{"limits": {"connections": "1"}}', "limits: connections must be a whole number from 0, not '1'"],
+    ['{"limits": {"connections": 0.5}}', 'limits: connections must be a whole number from 0, not 0.5'],
+    // Unknown names: the nearest, else all of them.
+    ['{"prot": 1}', 'unknown option prot; did you mean port?'],
+    ['{"pot": 1}', 'unknown option pot; did you mean port?'],
+    ['{"limits": {"frames": 1}}', 'limits: unknown option frames; it takes connections, channels, '],
+    ['{"tlsCert": "c"}', 'unknown option tlsCert; it takes data, memory, '],
+    ['{"tls.cert": "c"}', 'unknown option tls.cert; it takes data, memory, '],
+    ['{"__proto__": 1}', 'unknown option __proto__; it takes data, memory, '],
+  ] as const
+  for (const [written, expected] of cases) {
+    await writeFile(config, written)
+    const { code, errors } = await millrace(['serve', '--memory', '--config', config])
+    assert.equal(code, 2, written)
+    assert.ok(errors.startsWith(`millrace: ${config}: ${expected}`), `${written}: ${errors}`)
+  }
+  for (const [written, expected] of [
+    ['{"data": "x", "memory": true}', /millrace.json: give 'data' or 'memory', not both/],
+    ['{"wsOrigin": ["*"]}', /--ws-origin needs --ws-port \(wsOrigin and wsPort in the configuration\)/],
+    ['{"tls": {"cert": "c"}}', /together \(tls.cert and tls.key in the configuration\)/],
+    ['{"tls": {"ca": "c"}}', /needs .* \(tls.cert and tls.key in the configuration\)/],
     ['[]', /is no JSON object/],
     ['{', /cannot read the configuration/],
-  ] as const
-  for (const [text, expected] of cases) {
-    await writeFile(config, text)
+  ] as const) {
+    await writeFile(config, written)
     const { code, errors } = await millrace(['serve', '--memory', '--config', config])
-    assert.equal(code, 2, text)
+    assert.equal(code, 2, written)
     assert.match(errors, expected)
   }
 })
