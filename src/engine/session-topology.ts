@@ -43,18 +43,14 @@ export class SessionTopology {
   readonly #kernel: Kernel
   readonly #vhost: VirtualHost
   readonly #connectionId: number
-  #lastQueueName: string
+  /** What an empty queue name stands for: the last that was declared here, or ''. */
+  lastQueueName: string
 
   constructor(kernel: Kernel, vhost: VirtualHost, connectionId: number) {
     this.#kernel = kernel
     this.#vhost = vhost
     this.#connectionId = connectionId
-    this.#lastQueueName = ''
-  }
-
-  /** '' where none was declared here. */
-  get lastQueueName(): string {
-    return this.#lastQueueName
+    this.lastQueueName = ''
   }
 
   declareExchange(wanted: DeclareExchange): void {
@@ -149,7 +145,7 @@ export class SessionTopology {
   }
 
   #declared(queue: Queue): QueueDeclared {
-    this.#lastQueueName = queue.name
+    this.lastQueueName = queue.name
     return { name: queue.name, messageCount: queue.readyMessages, consumerCount: queue.consumers.size }
   }
 
@@ -166,10 +162,10 @@ export class SessionTopology {
 
   #nameOrLast(name: string): string {
     if (name !== '') return name
-    if (this.#lastQueueName === '') {
+    if (this.lastQueueName === '') {
       throw new MillraceError('NOT_FOUND', 'no previously declared queue')
     }
-    return this.#lastQueueName
+    return this.lastQueueName
   }
 
   /** Of several things wrong with a binding, RabbitMQ tells of the source first. */

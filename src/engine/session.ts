@@ -33,6 +33,8 @@ export class Session {
   readonly vhost: VirtualHost
   readonly connectionId: number
   readonly sink: SessionSink
+  /** What its methods about exchanges, queues and bindings go through. */
+  readonly topology: SessionTopology
   readonly unacked: Unacked
   readonly consumers: Map<string, Consumer>
   nextDeliveryTag: number
@@ -46,7 +48,6 @@ export class Session {
   outOfCredit: boolean
   closed: boolean
   readonly #kernel: Kernel
-  readonly #topology: SessionTopology
   #prefetch: number
   #confirming: boolean
   #transaction: Transaction | undefined
@@ -64,7 +65,7 @@ export class Session {
     this.outOfCredit = false
     this.closed = false
     this.#kernel = kernel
-    this.#topology = new SessionTopology(kernel, vhost, connectionId)
+    this.topology = new SessionTopology(kernel, vhost, connectionId)
     this.#prefetch = 0
     this.#confirming = false
     this.#transaction = undefined
@@ -133,12 +134,7 @@ export class Session {
 
   /** The queue of that name ('' for the last one declared here). Throws NOT_FOUND, RESOURCE_LOCKED. */
   queue(name: string): Queue {
-    return this.#topology.queue(name)
-  }
-
-  /** What an empty queue name stands for; '' where none was declared here. */
-  get lastQueueName(): string {
-    return this.#topology.lastQueueName
+    return this.topology.queue(name)
   }
 
   // --- publishing ---------------------------------------------------------------------------------------------
@@ -232,7 +228,7 @@ export class Session {
   ): { delivery: EngineDelivery; messageCount: number } | undefined {
     this.#enter()
     const kernel = this.#kernel
-    const queue = this.#topology.queueToGet(wanted.queue)
+    const queue = this.topology.queueToGet(wanted.queue)
     touch(kernel, queue, nowMs)
     if (queue.paused) return undefined
     kernel.work = kernel.limits.workPerAdvance
@@ -367,7 +363,7 @@ export class Session {
 
   #open(): SessionTopology {
     this.#enter()
-    return this.#topology
+    return this.topology
   }
 
   #takeOne(tag: number): EngineDelivery | undefined {

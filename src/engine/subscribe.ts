@@ -29,7 +29,7 @@ export function subscribe(
   nowMs: number,
 ): Consumer {
   // That no queue was declared here is told of before all else.
-  if (wanted.queue === '' && session.lastQueueName === '') session.queue('')
+  if (wanted.queue === '' && session.topology.lastQueueName === '') session.queue('')
   const tag = wanted.tag === '' ? `amq.ctag-${kernel.name()}` : wanted.tag
   if (session.consumers.has(tag)) {
     throw new MillraceError('NOT_ALLOWED', `attempt to reuse consumer tag '${tag}'`)

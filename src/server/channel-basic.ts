@@ -40,11 +40,11 @@ export const basicMethods: Handlers = {
 function consume(channel: Channel, method: MethodOf<'basic.consume'>): void {
   const { session, connection } = channel
   const { noAck, exclusive, nowait } = method
-  const name = method.queue
+  const name = nameOrLast(channel, method.queue)
   if (name === replyToName) return consumeReplies(channel, method)
-  channel.access.checkQueue('read', nameOrLast(channel, name))
+  channel.access.checkQueue('read', name)
   const consumerTag = session.consume(
-    { queue: name, tag: method.consumerTag, noAck, exclusive, arguments: method.arguments },
+    { queue: method.queue, tag: method.consumerTag, noAck, exclusive, arguments: method.arguments },
     connection.nowMs,
   )
   connection.changes.changed()

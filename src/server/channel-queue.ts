@@ -71,11 +71,12 @@ function declare(channel: Channel, method: MethodOf<'queue.declare'>): void {
 /** What patterns for server-named queues are to match: each is different, and they differ in nothing a pattern should mind. */
 const someServerName = 'amq.gen-AAAAAAAAAAAAAAAAAAAAAA'
 
-/** The pseudo-queue is always there, an address as long as its requester is: so a replier can ask. */
+/** The pseudo-queue is always there, an address as long as its requester is: so a replier can ask. It is the last queue declared then. */
 function declareReplyTo(channel: Channel, queue: string, nowait: boolean): void {
   if (queue !== replyToName && !channel.connection.server.replyAddresses.has(queue)) {
     throw new MillraceError('NOT_FOUND', `no queue '${queue}' in vhost '${channel.session.vhost.name}'`)
   }
+  channel.session.topology.lastQueueName = queue
   channel.reply({ type: 'queue.declare-ok', queue, messageCount: 0, consumerCount: 1 }, nowait)
 }
 
@@ -107,5 +108,5 @@ function queueName(channel: Channel, name: string): string {
 
 /** As `queueName` for purge, get and consume, which take a name as it is. */
 export function nameOrLast(channel: Channel, name: string): string {
-  return name === '' ? channel.session.lastQueueName : name
+  return name === '' ? channel.session.topology.lastQueueName : name
 }

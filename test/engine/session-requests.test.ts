@@ -6,11 +6,11 @@ describe('a session', () => {
   test('says what was asked of it', () => {
     const { session } = Bench.create().client()
     assert.equal(session.confirming, false)
-    assert.equal(session.lastQueueName, '')
+    assert.equal(session.topology.lastQueueName, '')
     session.confirmSelect()
     const { name } = session.declareQueue({ name: '' }, 0)
     assert.equal(session.confirming, true)
-    assert.equal(session.lastQueueName, name)
+    assert.equal(session.topology.lastQueueName, name)
   })
 
   test('that is closed takes no more requests, and is closed once', () => {

@@ -177,18 +177,6 @@ export const knownDifferences: readonly KnownDifference[] = [
       textOf(expected).includes('"replyCode":541,"replyText":"INTERNAL_ERROR"'),
   },
   {
-    name: 'declare of the name for replies',
-    reason: 'RabbitMQ takes it for the last queue declared, by which an empty name goes wrong there',
-    explains: ({ sequence, actual }) =>
-      textOf(actual).includes('no previously declared queue') &&
-      sequence.steps.some(
-        (step) =>
-          step.type === 'method' &&
-          step.method.type === 'queue.declare' &&
-          (step.method.queue === '$reply' || step.method.queue === 'amq.rabbitmq.reply-to'),
-      ),
-  },
-  {
     name: 'prefetch of a channel, and gets',
     reason:
       'RabbitMQ counts what basic.get took before basic.qos as well, and does not give it back when it is settled',
