@@ -11,6 +11,7 @@
 import { assert } from '../std/assert.ts'
 import { Deferred } from '../std/deferred.ts'
 import { Emitter } from '../std/emitter.ts'
+import type { EngineCounters } from '../engine/counters.ts'
 import { Engine, silentJournal } from '../engine/engine.ts'
 import { defaultLimits as engineLimits } from '../engine/limits.ts'
 import type { Session } from '../engine/session.ts'
@@ -87,7 +88,7 @@ export class Broker {
   #turnComing = false
   /** A delivery within this turn is coming. */
   #deliveryComing = false
-  /** Deliveries before the next turn, so that a chain of promises cannot keep others from running. */
+  /** Deliveries (and what is dropped meanwhile) before the next turn, so that a chain of promises cannot keep others from running. */
   #deliveriesLeft = 0
   #cancelTimer: (() => void) | undefined
   #timerAtMs = Infinity
@@ -295,9 +296,9 @@ export class Broker {
 
   /** Whether there is more to deliver. */
   #deliver(nowMs: number): boolean {
-    const before = this.engine.counters.delivered
+    const before = workDone(this.engine.counters)
     const more = this.engine.dispatch(nowMs)
-    this.#deliveriesLeft -= this.engine.counters.delivered - before
+    this.#deliveriesLeft -= workDone(this.engine.counters) - before
     if (this.#unrecorded) this.#record()
     // What could not be recorded is in nobody's hands: it comes again after a restart.
     if (this.#failure !== undefined) return false
@@ -381,4 +382,9 @@ export class Broker {
     this.gate.fail(error)
     this.events.emit('failed', error)
   }
+}
+
+/** What takes time in a dispatch: what it hands over, and what it drops or sends elsewhere. */
+function workDone({ delivered, dropped, deadLettered, expired }: EngineCounters): number {
+  return delivered + dropped + deadLettered + expired
 }

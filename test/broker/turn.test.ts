@@ -37,6 +37,26 @@ test('a turn delivers a bounded number, and the rest comes in the next ones', as
   await broker.close()
 })
 
+test('what a new limit makes too much is dropped over many turns', async () => {
+  const broker = memoryBroker()
+  const { session, publish } = connectTo(broker)
+  for (let n = 0; n < 20_000; n += 1) publish(`${n}`)
+  await turn()
+  const policy = { vhost: 'default', name: 'p', operator: false, pattern: '', priority: 0 } as const
+  broker.engine.policies.set(
+    { ...policy, applyTo: 'queues', definition: { 'max-length': 1 } },
+    broker.nowMs(),
+  )
+  broker.wake()
+  let turns = 0
+  while (session.queue('q').readyMessages > 1) {
+    await turn()
+    turns += 1
+  }
+  assert.ok(turns >= 5, `all of it in ${turns}`)
+  await broker.close()
+})
+
 test('timers run while sends and handlers loop without pause', async () => {
   await using mq = await connect('memory:')
   const queue = mq.queue<number>('q')
