@@ -45,13 +45,21 @@ export class StorePager implements Pager {
   }
 
   loadLane(request: LaneRequest): void {
-    this.#answer(request, this.#setup.store.readLane(request), request.limit, request.limitBytes)
+    const reading = this.#setup.store.readLane(request)
+    this.#answer(
+      reading.then((entries) => ({ request, entries })),
+      request.limit,
+      request.limitBytes,
+    )
   }
 
   loadEntries(request: SeqsRequest): void {
-    const { store, limits } = this.#setup
-    const reading = store.readEntries(request.seqs, request.queueId)
-    this.#answer(request, reading, request.seqs.length, limits.windowBytes)
+    const reading = this.#setup.store.readFirst(request)
+    this.#answer(
+      reading.then(({ looked, entries }) => ({ request: { ...request, seqs: looked }, entries })),
+      request.seqs.length,
+      request.limitBytes,
+    )
   }
 
   #narrowed(window: number): number {
@@ -66,8 +74,7 @@ export class StorePager implements Pager {
    * @param mostBytes of bodies and properties, about
    */
   #answer(
-    request: LaneRequest | SeqsRequest,
-    reading: Promise<readonly Entry[]>,
+    reading: Promise<{ request: LaneRequest | SeqsRequest; entries: readonly Entry[] }>,
     most: number,
     mostBytes: number,
   ): void {
@@ -75,7 +82,7 @@ export class StorePager implements Pager {
     const bytes = mostBytes + most * entryOverheadBytes
     this.#comingBytes += bytes
     reading.then(
-      (entries) => {
+      ({ request, entries }) => {
         this.#comingBytes -= bytes
         onPaged(request, entries)
       },

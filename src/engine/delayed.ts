@@ -2,7 +2,8 @@
  * The entries of one queue that are held back until they are due.
  *
  * `near` holds entries in memory; with a pager it is bounded, and the rest is `far`: 16 bytes each, (due, seq), read
- * back in batches shortly before they are due. Either heap may hold the next one due.
+ * back in batches shortly before they are due. Either heap may hold the next one due. Where `near` is full, only what is due
+ * before all of it is read ahead: of what comes due together, a batch at a time is in memory.
  */
 import { assert } from '../std/assert.ts'
 import { Heap } from '../std/heap.ts'
@@ -10,7 +11,7 @@ import { PairHeap } from '../std/pair-heap.ts'
 import { entryOverheadBytes } from '../model/entry.ts'
 import type { Entry, QueueId } from '../model/entry.ts'
 import type { Kernel } from './kernel.ts'
-import type { SeqsRequest } from './pager.ts'
+import type { Pager, SeqsRequest } from './pager.ts'
 
 export class DelayedEntries {
   readonly #kernel: Kernel
@@ -19,13 +20,15 @@ export class DelayedEntries {
   readonly #far: PairHeap
   /** Called off, and still in `far`. */
   readonly #cancelled: Set<number>
-  /** Asked for and not answered yet. */
-  readonly #loading: Set<number>
+  /** Asked for and not answered yet, with their due times. */
+  readonly #loading: Map<number, number>
   #outstanding: boolean
+  /** What is far is not read ahead: `near` was full when it was last looked at. */
+  #waiting: boolean
   #generation: number
   /** Content bytes of what is near. */
   #nearBytes: number
-  /** Body bytes of what is far or being loaded. */
+  /** Content bytes of what is far or being loaded, about: of what was there at the start, those of bodies. For averages. */
   #farBytes: number
 
   constructor(kernel: Kernel, queueId: QueueId) {
@@ -34,8 +37,9 @@ export class DelayedEntries {
     this.#near = new Heap(byDueTime)
     this.#far = new PairHeap()
     this.#cancelled = new Set()
-    this.#loading = new Set()
+    this.#loading = new Map()
     this.#outstanding = false
+    this.#waiting = false
     this.#generation = 0
     this.#nearBytes = 0
     this.#farBytes = 0
@@ -52,13 +56,11 @@ export class DelayedEntries {
   /** Holds an entry back; it is on record already if it is not transient. */
   add(entry: Entry): void {
     const pager = this.#kernel.pager
-    if (
-      pager !== undefined &&
-      (this.#near.length >= pager.delayedWindow || this.#nearBytes >= pager.windowBytes)
-    ) {
+    if (pager !== undefined && this.#isFull(pager)) {
       if (!entry.stored) this.#kernel.journalOne(entry, 0)
       this.#far.push(entry.dueAtMs, entry.seq)
-      this.#farBytes += entry.bodyBytes
+      this.#farBytes += entry.contentBytes
+      this.#waiting = false
       return
     }
     this.#keep(entry)
@@ -68,7 +70,7 @@ export class DelayedEntries {
   nextDueMs(): number {
     const near = this.#near.peek()?.dueAtMs ?? Infinity
     if (this.#outstanding) return near
-    const far = this.#far.peekKey() - this.#kernel.limits.delayedLookAheadMs
+    const far = this.#far.peekKey() - (this.#waiting ? 0 : this.#kernel.limits.delayedLookAheadMs)
     return near < far ? near : far
   }
 
@@ -81,22 +83,27 @@ export class DelayedEntries {
     return entry
   }
 
-  /** Asks for what will be due soon, unless an answer is outstanding. */
+  /** Asks for what will be due soon, unless an answer is outstanding or there is no room; what is due was taken before. */
   loadSoon(nowMs: number): void {
     if (this.#outstanding || this.#far.length === 0) return
+    const pager = this.#kernel.pager!
     const throughMs = nowMs + this.#kernel.limits.delayedLookAheadMs
-    const batch = this.#batch()
+    this.#waiting = this.#isFull(pager) && this.#near.peek()!.dueAtMs <= this.#far.peekKey()
+    if (this.#waiting) return
+    const batch = this.#batch(pager)
     const seqs: number[] = []
     while (seqs.length < batch && this.#far.peekKey() <= throughMs) {
+      const dueAtMs = this.#far.peekKey()
       const seq = this.#far.pop()!
       if (this.#cancelled.delete(seq)) continue
-      this.#loading.add(seq)
+      this.#loading.set(seq, dueAtMs)
       seqs.push(seq)
     }
     if (seqs.length === 0) return
     this.#outstanding = true
-    const pager = this.#kernel.pager!
-    pager.loadEntries({ type: 'seqs', queueId: this.#queueId, seqs, generation: this.#generation })
+    const { windowBytes: limitBytes } = pager
+    const request = { type: 'seqs', queueId: this.#queueId, seqs, limitBytes } as const
+    pager.loadEntries({ ...request, generation: this.#generation })
   }
 
   /** Takes the pager's answer and says which entries were not there. */
@@ -106,12 +113,15 @@ export class DelayedEntries {
     for (const entry of entries) {
       if (!this.#loading.delete(entry.seq)) continue
       entry.stored = true
-      this.#farBytes -= entry.bodyBytes
+      this.#forgetFar(entry.contentBytes)
       this.#keep(entry)
     }
-    const lost = new Set(this.#loading)
+    const lost = new Set<number>()
+    for (const seq of request.seqs) if (this.#loading.delete(seq)) lost.add(seq)
+    // The rest did not fit.
+    for (const [seq, dueAtMs] of this.#loading) this.#far.push(dueAtMs, seq)
     this.#loading.clear()
-    if (this.pagedLength === 0) this.#farBytes = 0
+    this.#forgetFar(0)
     return lost
   }
 
@@ -136,7 +146,7 @@ export class DelayedEntries {
       if (this.#cancelled.has(entry.seq) || !this.#isFar(entry.seq)) return false
       this.#cancelled.add(entry.seq)
     }
-    this.#farBytes -= entry.bodyBytes
+    this.#forgetFar(entry.contentBytes)
     return true
   }
 
@@ -153,6 +163,7 @@ export class DelayedEntries {
     this.#far.clear()
     this.#cancelled.clear()
     this.#loading.clear()
+    this.#waiting = false
     this.#generation += 1
     this.#nearBytes = 0
     this.#farBytes = 0
@@ -204,9 +215,16 @@ export class DelayedEntries {
     return found
   }
 
-  /** Large bodies come in small batches: about a window of bytes. */
-  #batch(): number {
-    const pager = this.#kernel.pager!
+  #isFull(pager: Pager): boolean {
+    return this.#near.length >= pager.delayedWindow || this.#nearBytes >= pager.windowBytes
+  }
+
+  #forgetFar(bytes: number): void {
+    this.#farBytes = this.pagedLength === 0 ? 0 : Math.max(0, this.#farBytes - bytes)
+  }
+
+  /** Large messages are asked for in small batches: about a window of bytes. The pager brings no more than that. */
+  #batch(pager: Pager): number {
     const averageBytes = this.#farBytes / Math.max(1, this.pagedLength)
     const fitting = averageBytes > 0 ? Math.floor(pager.windowBytes / averageBytes) : Infinity
     return Math.max(1, Math.min(this.#kernel.limits.delayedLoadBatch, fitting))

@@ -13,7 +13,10 @@ export interface Pager {
   readonly delayedWindow: number
   /** Asks for the live entries of a lane behind `afterSeq`, ascending. At most one outstanding per lane. */
   loadLane(request: LaneRequest): void
-  /** Asks for these delayed entries; those that are gone are left out of the answer. At most one outstanding per queue. */
+  /**
+   * Asks for these delayed entries. The answer's request names those that were looked for, from the first on; what it names
+   * and does not bring is gone. At most one outstanding per queue.
+   */
   loadEntries(request: SeqsRequest): void
 }
 
@@ -33,6 +36,9 @@ export interface LaneRequest {
 export interface SeqsRequest {
   readonly type: 'seqs'
   readonly queueId: QueueId
+  /** Those due first, first. */
   readonly seqs: readonly number[]
+  /** Bytes of records at most, but always one entry where there is one. */
+  readonly limitBytes: number
   readonly generation: number
 }

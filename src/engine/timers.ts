@@ -45,15 +45,16 @@ function advanceQueue(kernel: Kernel, queue: Queue, nowMs: number): boolean {
 function moveDue(kernel: Kernel, queue: Queue, nowMs: number): boolean {
   const delayed = queue.delayed
   if (delayed.length === 0) return false
-  delayed.loadSoon(nowMs)
-  for (;;) {
-    if (kernel.work <= 0) return delayed.nextDueMs() <= nowMs
+  while (kernel.work > 0) {
     const entry = delayed.takeDue(nowMs)
-    if (entry === undefined) return false
+    if (entry === undefined) break
     kernel.work -= 1
     if (queue.holdsFor === undefined) becomeDue(kernel, queue, entry)
     else releaseHeld(kernel, queue, queue.holdsFor, entry, nowMs)
   }
+  // After it: what left made room.
+  delayed.loadSoon(nowMs)
+  return kernel.work <= 0 && delayed.nextDueMs() <= nowMs
 }
 
 function hasExpired(queue: Queue, nowMs: number): boolean {

@@ -23,6 +23,19 @@ interface SlotRequest {
   readonly limitBytes: number
 }
 
+interface EntriesRequest {
+  readonly seqs: readonly number[]
+  readonly queueId: number | undefined
+  /** Of records; at least one is read if there is one. */
+  readonly limitBytes: number
+}
+
+export interface EntriesRead {
+  /** Those of the sequence numbers that were looked for: from the first on, as many as fit. */
+  readonly looked: readonly number[]
+  readonly entries: Entry[]
+}
+
 interface Wanted {
   readonly file: LogFile
   readonly reader: FileReader
@@ -100,7 +113,8 @@ export class LogReader {
   }
 
   /** Those of the entries that are live, ascending. */
-  async readEntries(seqs: readonly number[], queueId?: number): Promise<Entry[]> {
+  async readEntries(request: EntriesRequest): Promise<EntriesRead> {
+    const { seqs, queueId, limitBytes } = request
     const plan = new Plan()
     try {
       const sorted = Float64Array.from(seqs).sort()
@@ -111,9 +125,12 @@ export class LogReader {
         if (file !== undefined) await this.#planSeqs(plan, file, sorted.subarray(start, end), queueId)
         start = end
       }
+      const looked = fitting(plan.wanted, seqs, limitBytes)
+      const chosen = looked.length === seqs.length ? undefined : new Set(looked)
+      const wanted = plan.wanted.filter(({ seq }) => chosen?.has(seq) ?? true)
       // An index gives them slice by slice.
-      plan.wanted.sort((a, b) => a.seq - b.seq)
-      return await this.#load(plan.wanted)
+      wanted.sort((a, b) => a.seq - b.seq)
+      return { looked, entries: await this.#load(wanted) }
     } finally {
       plan.release()
     }
@@ -305,6 +322,21 @@ export class LogReader {
     if (entry === undefined) throw new RangeError('an index names an entry that is not in its record')
     return entry
   }
+}
+
+/** The first of the sequence numbers, whose records take no more than so many bytes. */
+function fitting(wanted: readonly Wanted[], seqs: readonly number[], limitBytes: number): readonly number[] {
+  let bytes = 0
+  for (const { length } of wanted) bytes += length
+  if (bytes <= limitBytes) return seqs
+  const lengths = new Map(wanted.map(({ seq, length }) => [seq, length]))
+  bytes = 0
+  for (const [place, seq] of seqs.entries()) {
+    const length = lengths.get(seq) ?? 0
+    if (bytes > 0 && bytes + length > limitBytes) return seqs.slice(0, place)
+    bytes += length
+  }
+  return seqs
 }
 
 function holdsAny(

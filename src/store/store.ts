@@ -19,6 +19,7 @@ import type { StoreLimits } from './limits.ts'
 import { defaultStoreLimits } from './limits.ts'
 import { LogFile } from './log-file.ts'
 import { LogReader } from './log-reader.ts'
+import type { EntriesRead } from './log-reader.ts'
 import type { StoreState } from './log-writer.ts'
 import { Maintenance } from './maintenance.ts'
 import type { RecoveredLog } from './recovery.ts'
@@ -217,8 +218,17 @@ export class Store implements Journal {
   }
 
   /** Those of the entries that are live, ascending. Faster for entries held back when their queue is named. */
-  readEntries(seqs: readonly number[], queueId?: QueueId): Promise<Entry[]> {
-    return this.#reader.readEntries(seqs, queueId)
+  async readEntries(seqs: readonly number[], queueId?: QueueId): Promise<Entry[]> {
+    return (await this.#reader.readEntries({ seqs, queueId, limitBytes: Infinity })).entries
+  }
+
+  /** The same for the first of them, as many as the bytes of records allow (at least one); `looked` says which those are. */
+  readFirst(request: {
+    seqs: readonly number[]
+    queueId: QueueId
+    limitBytes: number
+  }): Promise<EntriesRead> {
+    return this.#reader.readEntries(request)
   }
 
   /** A page of a lane, or of what a queue holds back, in the order of sequence numbers. */

@@ -17,7 +17,13 @@ interface Kept {
 interface Pending {
   readonly request: LaneRequest | SeqsRequest
   /** Read when it was asked for, or when it is answered. */
-  readonly entries: readonly Entry[] | undefined
+  readonly read: Read | undefined
+}
+
+interface Read {
+  /** With the entries that were looked for. */
+  readonly request: LaneRequest | SeqsRequest
+  readonly entries: readonly Entry[]
 }
 
 export class FakeStore implements Journal, Pager {
@@ -89,18 +95,19 @@ export class FakeStore implements Journal, Pager {
         other.type === 'lane' && other.queueId === request.queueId && other.lane === request.lane,
     )
     assert.ok(!busy, 'one request at a time is outstanding for a lane')
-    this.pending.push({ request, entries: this.readEarly ? this.#read(request) : undefined })
+    this.pending.push({ request, read: this.readEarly ? this.#read(request) : undefined })
   }
 
   loadEntries(request: SeqsRequest): void {
-    this.pending.push({ request, entries: this.readEarly ? this.#read(request) : undefined })
+    this.pending.push({ request, read: this.readEarly ? this.#read(request) : undefined })
   }
 
   /** Answers the oldest request; false if there is none. */
   answer(engine: Engine): boolean {
     const pending = this.pending.shift()
     if (pending === undefined) return false
-    engine.paged(pending.request, pending.entries ?? this.#read(pending.request))
+    const { request, entries } = pending.read ?? this.#read(pending.request)
+    engine.paged(request, entries)
     return true
   }
 
@@ -128,16 +135,20 @@ export class FakeStore implements Journal, Pager {
     return kept.publishedCount + kept.deliveries
   }
 
-  #read(request: LaneRequest | SeqsRequest): Entry[] {
+  #read(request: LaneRequest | SeqsRequest): Read {
     const found: Entry[] = []
+    let bytes = 0
     if (request.type === 'seqs') {
+      const seqs: number[] = []
       for (const seq of request.seqs) {
         const kept = this.kept.get(seq)
+        bytes += kept?.entry.contentBytes ?? 0
+        if (found.length > 0 && bytes > request.limitBytes) break
+        seqs.push(seq)
         if (kept !== undefined) found.push(copy(kept.entry, this.countOf(seq), this.#recovered))
       }
-      return found
+      return { request: { ...request, seqs }, entries: found }
     }
-    let bytes = 0
     for (const [seq, { entry }] of [...this.kept].sort((a, b) => a[0] - b[0])) {
       if (entry.queueId !== request.queueId || entry.lane !== request.lane || entry.dueAtMs > 0) continue
       if (seq <= request.afterSeq || found.length >= request.limit) continue
@@ -145,7 +156,7 @@ export class FakeStore implements Journal, Pager {
       bytes += entry.bodyBytes
       found.push(copy(entry, this.countOf(seq), this.#recovered))
     }
-    return found
+    return { request, entries: found }
   }
 }
 

@@ -143,3 +143,22 @@ test('what leaves while it is being read is not given', async () => {
   assert.deepEqual(seqsOf(await reading), [4, 6])
   await store.close()
 })
+
+test('as many of the entries as the bytes allow are read, from the first on, and at least one', async () => {
+  const { store } = await openFilled()
+  const seqs = held.toReversed()
+  const read = (limitBytes: number, of: readonly number[] = seqs) =>
+    store.readFirst({ seqs: of, queueId: 1, limitBytes })
+  const { entries } = await read(Infinity)
+  assert.deepEqual(seqsOf(entries), held)
+  const few = await read(5 * body.length)
+  assert.ok(few.looked.length > 1 && few.looked.length < 5)
+  assert.deepEqual(few.looked, seqs.slice(0, few.looked.length))
+  assert.deepEqual(seqsOf(few.entries), few.looked.toReversed())
+  assert.deepEqual((await read(1)).looked, seqs.slice(0, 1))
+  // What is gone takes no room, and was looked for.
+  for (const seq of seqs.slice(0, 3)) store.settled(seq)
+  const rest = await read(1)
+  assert.deepEqual([rest.looked, seqsOf(rest.entries)], [seqs.slice(0, 4), seqs.slice(3, 4)])
+  await store.close()
+})
