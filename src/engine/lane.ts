@@ -71,8 +71,12 @@ export class Lane {
   }
 
   get residentLength(): number {
+    return this.#resident.length + this.returnedLength
+  }
+
+  get returnedLength(): number {
     const returned = this.#returned
-    return returned === undefined ? this.#resident.length : this.#resident.length + returned.length
+    return returned === undefined ? 0 : returned.length
   }
 
   get pagedMessages(): number {
@@ -203,6 +207,21 @@ export class Lane {
     for (let index = low; index < end; index += 1) found.push(this.#resident.at(index)!)
     found.sort(bySeq)
     for (let index = 0; index < found.length && index < limit; index += 1) into.push(found[index]!)
+  }
+
+  /** Bytes of the bodies of the first so many, as far as they are in memory. */
+  bytesOfFirst(count: number): number {
+    let bytes = 0
+    if (this.returnedLength > count) {
+      const first: Entry[] = []
+      this.collect(0, count, first)
+      for (const entry of first) bytes += entry.bodyBytes
+      return bytes
+    }
+    if (this.#returned !== undefined) for (const entry of this.#returned.values()) bytes += entry.bodyBytes
+    const end = Math.min(this.#resident.length, count - this.returnedLength)
+    for (let index = 0; index < end; index += 1) bytes += this.#resident.at(index)!.bodyBytes
+    return bytes
   }
 
   /** Visits the entries that own their key and became due. */

@@ -11,6 +11,9 @@ export interface EngineLimits {
   readonly workPerAdvance: number
   /** Entries that overflow queues drop on behalf of one publish; the rest is done by `dispatch`. */
   readonly dropsPerPublish: number
+  /** Messages and bytes that a queue keeps beyond its maximum for consumers that wait for its head; the head is dropped. */
+  readonly dropsPutOff: number
+  readonly bytesPutOff: number
   /** Entries in one slice of `Queue.move`. */
   readonly entriesPerMove: number
   /** Unacknowledged deliveries of one session's consumers; deliveries wait. */
@@ -56,6 +59,8 @@ export const defaultLimits: EngineLimits = Object.freeze({
   deliveriesPerTurn: 250,
   workPerAdvance: 1000,
   dropsPerPublish: 1000,
+  dropsPutOff: 1000,
+  bytesPutOff: 4 * 1024 * 1024,
   entriesPerMove: 1000,
   unackedPerSession: 262_144,
   operationsPerTransaction: 262_144,

@@ -22,7 +22,7 @@ export function dropReturned(kernel: Kernel, queue: Queue, nowMs: number): void 
 export function dropOverflow(kernel: Kernel, nowMs: number): boolean {
   for (let queue = kernel.overflowing.shift(); queue !== undefined; queue = kernel.overflowing.shift()) {
     queue.overflowing = false
-    while (!queue.deleted && overflows(queue)) {
+    while (!queue.deleted && overflows(queue, kernel.limits)) {
       if (kernel.work <= 0) {
         kernel.markOverflowing(queue)
         return true

@@ -158,3 +158,36 @@ test('what is too much is dropped a slice at a time', () => {
   bench.settle()
   assert.deepEqual(client.drain('q'), ['h'])
 })
+
+test('what consumers wait for puts off only so many drops, and so many bytes', () => {
+  for (const [limits, args] of [
+    [{ dropsPutOff: 3 }, { 'x-max-length': 1 }],
+    [{ bytesPutOff: 3 }, { 'x-max-length-bytes': 1 }],
+  ] as const) {
+    const bench = Bench.create({ limits })
+    const client = bench.client()
+    const queue = client.queue('q', args)
+    client.consume('q', { prefetch: 1 })
+    for (let n = 0; n < 9; n += 1) {
+      client.send('q', `${n}`)
+      assert.ok(queue.readyMessages <= 5, `${queue.readyMessages} ready`)
+    }
+    bench.settle()
+    assert.deepEqual(client.takeBodies(), ['4'])
+    assert.deepEqual(client.drain('q'), ['8'])
+  }
+})
+
+test('a burst into a full queue costs the same for each message, however much consumers wait for', () => {
+  const bench = Bench.create()
+  const client = bench.client()
+  const most = 16_000
+  const queue = client.queue('q', { 'x-max-length-bytes': most, 'x-overflow': 'reject-publish' })
+  for (let n = 0; n < most; n += 1) client.send('q', 'm')
+  client.consume('q', { prefetch: most / 2 })
+  const fromMs = performance.now()
+  for (let n = 0; n < most; n += 1) client.send('q', 'm')
+  assert.ok(performance.now() - fromMs < 2_000, 'what waits is not added up anew for each')
+  bench.settle()
+  assert.ok(queue.readyBytes <= most)
+})
