@@ -20,7 +20,7 @@ export interface EngineLimits {
   readonly unackedPerSession: number
   /** Buffered publishes of one transaction; refused. */
   readonly operationsPerTransaction: number
-  /** Bytes of bodies and properties in the buffered publishes of all transactions; refused. */
+  /** Bytes that the buffered publishes of all transactions, and their settlements, take in memory; a publish is refused. */
   readonly bytesInTransactions: number
   /** Later messages of a busy key that a queue sets aside; deliveries of that queue wait. */
   readonly parkedPerQueue: number

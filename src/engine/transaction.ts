@@ -17,10 +17,15 @@ export interface BufferedSettlement {
   readonly type: 'ack' | 'requeue' | 'reject'
 }
 
+/** What each takes in memory besides its body and properties, about; measured on Node 20 with a channel's publishes. */
+export const bufferedPublishBytes = 256
+/** What each takes besides the delivery, about. */
+export const settlementBytes = 64
+
 export class Transaction {
   #publishes: BufferedPublish[]
   #settlements: BufferedSettlement[]
-  /** Of what it published: bodies and properties. */
+  /** Of what it published, and of what keeps that and what it settled. */
   #bytes: number
   readonly #kernel: Kernel
 
@@ -44,17 +49,19 @@ export class Transaction {
   publish(buffered: BufferedPublish): void {
     const { limits, transactionBytes } = this.#kernel
     const { operationsPerTransaction, bytesInTransactions } = limits
-    const bytes = buffered.message.bodyLength + buffered.message.propertyBytes.length
+    const { message } = buffered
+    const bytes = message.bodyLength + message.propertyBytes.length + bufferedPublishBytes
     if (this.#publishes.length >= operationsPerTransaction)
       throw tooMuch(`a transaction may hold ${operationsPerTransaction} publishes at most`)
     if (transactionBytes + bytes > bytesInTransactions)
       throw tooMuch(`all open transactions may hold ${bytesInTransactions} bytes at most`)
-    this.#bytes += bytes
-    this.#kernel.transactionBytes += bytes
+    this.#count(bytes)
     this.#publishes.push(buffered)
   }
 
+  /** Never refused: there are no more than deliveries, and a commit makes room. */
   settle(delivery: EngineDelivery, type: BufferedSettlement['type']): void {
+    this.#count(settlementBytes)
     this.#settlements.push({ delivery, type })
   }
 
@@ -70,6 +77,11 @@ export class Transaction {
     this.#publishes = []
     this.#settlements = []
     this.#bytes = 0
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes
+    this.#kernel.transactionBytes += bytes
   }
 }
 

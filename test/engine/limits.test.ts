@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { EngineLimits } from '../../src/engine/limits.ts'
+import { bufferedPublishBytes, settlementBytes } from '../../src/engine/transaction.ts'
 import type { FieldValue } from '../../src/model/field-value.ts'
+import { encodeProperties } from '../../src/model/properties.ts'
 import { Bench, codeOf } from './harness.ts'
 
 function create(limits: Partial<EngineLimits>) {
@@ -107,7 +109,7 @@ describe('PRECONDITION_FAILED', () => {
   })
 
   test('for more bytes in all transactions together; what is committed, rolled back or closed makes room', () => {
-    const { bench, client, session } = create({ bytesInTransactions: 1_500 })
+    const { bench, client, session } = create({ bytesInTransactions: 2_000 })
     const large = 'x'.repeat(1_000)
     client.queue('q')
     session.txSelect()
@@ -129,6 +131,30 @@ describe('PRECONDITION_FAILED', () => {
     other.session.txCommit(0)
     bench.engine.invariants()
     assert.deepEqual(bench.client().drain('q'), [large, large])
+  })
+
+  test('for more in a transaction than its bookkeeping leaves room for, of publishes without a body too', () => {
+    const propertyBytes = encodeProperties({}).length
+    const roomFor = (publishes: number) => publishes * (bufferedPublishBytes + propertyBytes)
+    const { bench, client, session } = create({ bytesInTransactions: roomFor(3) })
+    client.queue('q')
+    const sendEmpty = (): string => codeOf(() => client.send('q', ''))
+    session.txSelect()
+    for (let index = 0; index < 3; index += 1) assert.equal(sendEmpty(), 'no error')
+    assert.equal(sendEmpty(), 'PRECONDITION_FAILED')
+    bench.engine.invariants()
+    session.txCommit(0)
+    // What is settled takes of the same room, and is never refused.
+    for (let index = 0; index < 3; index += 1) {
+      const { deliveryTag } = session.get({ queue: 'q', noAck: false }, 0)!.delivery
+      session.ack(deliveryTag, false, 0)
+    }
+    assert.ok(3 * settlementBytes <= roomFor(1), 'three settlements take no more than one publish')
+    assert.deepEqual([sendEmpty(), sendEmpty(), sendEmpty()], ['no error', 'no error', 'PRECONDITION_FAILED'])
+    bench.engine.invariants()
+    session.txRollback()
+    assert.deepEqual([sendEmpty(), sendEmpty(), sendEmpty()], ['no error', 'no error', 'no error'])
+    bench.engine.invariants()
   })
 
   test('for one key more in CC and BCC, and where they are no lists', () => {
