@@ -21,7 +21,7 @@ import {
 import { deadLetterOf, queueTopology } from './queue-options.ts'
 import type { QueueOptions } from './queue-options.ts'
 import { validate } from './schema.ts'
-import { eachOf, envelope } from './send-options.ts'
+import { envelope, envelopeOfEach } from './send-options.ts'
 import type { Address, SendManyOptions, SendOptions } from './send-options.ts'
 import { assertNotAborted, unlessAborted, waitChecks, waitOf } from './wait.ts'
 import type { WaitOptions } from './wait.ts'
@@ -89,11 +89,12 @@ export class Queue<Input = unknown, Output = Input> {
     if (!Array.isArray(messages)) {
       throw new ValidationError('INVALID_OPTION', `queue ${this.name}: sendMany takes an array of messages`)
     }
-    const optionsOf = eachOf(`queue ${this.name}: sendMany`, messages.length, options)
+    const call = `queue ${this.name}: sendMany`
+    const envelopeOf = envelopeOfEach(this.#address, call, messages.length, options)
     const batch: Outgoing[] = []
     for (const [index, data] of messages.entries()) {
       await this.#check(data, options?.signal)
-      batch.push(envelope(this.#address, data, optionsOf(data, index)))
+      batch.push(envelopeOf(data, index))
     }
     await this.declare(waitOf(options ?? {}))
     return Promise.all(batch.map((outgoing) => this.#put(outgoing, options?.signal)))

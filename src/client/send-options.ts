@@ -78,30 +78,47 @@ export interface Address {
 }
 
 /**
- * The options of each message of several.
- * @throws ValidationError INVALID_OPTION where one id or dedupe key is for all of them
+ * The message as the driver takes it.
+ * @throws ValidationError INVALID_OPTION, UNSERIALIZABLE
  */
-export function eachOf<Input>(
+export function envelope(address: Address, data: unknown, options: SendOptions | undefined): Outgoing {
+  if (options === undefined) return plainEnvelope(address, data)
+  checkOptions(address.call, options, sendChecks)
+  return checkedEnvelope(address, data, options)
+}
+
+/**
+ * What makes the message of each of several, as `envelope` does. What they share is checked and read with the first.
+ * @param call names the call where one id or dedupe key is for all of them: ValidationError INVALID_OPTION
+ */
+export function envelopeOfEach<Input>(
+  address: Address,
   call: string,
   count: number,
   options: SendManyOptions<Input> | undefined,
-): (data: Input, index: number) => SendOptions | undefined {
+): (data: Input, index: number) => Outgoing {
+  if (options === undefined) return (data) => plainEnvelope(address, data)
   const { id, dedupe, ...shared } = options ?? {}
-  if (id === undefined && dedupe === undefined) return () => options as SendOptions | undefined
   if (count > 1 && id !== undefined && typeof id !== 'function') {
     throw oneForAll(call, count, 'id', '(data) => data.id')
   }
   if (count > 1 && dedupe !== undefined && typeof dedupe !== 'function') {
     throw oneForAll(call, count, 'dedupe', "(data) => ({ key: data.id, window: '1h' })")
   }
+  const isAlike = id === undefined && dedupe === undefined
+  let isChecked = false
   return (data, index) => {
     const ownId = typeof id === 'function' ? id(data, index) : id
     const ownDedupe = typeof dedupe === 'function' ? dedupe(data, index) : dedupe
-    return {
-      ...shared,
+    const own = {
       ...(ownId !== undefined && { id: ownId }),
       ...(ownDedupe !== undefined && { dedupe: ownDedupe }),
     }
+    if (!isChecked) checkOptions(address.call, isAlike ? options : shared, sendChecks)
+    isChecked = true
+    if (isAlike) return checkedEnvelope(address, data, shared)
+    checkOptions(address.call, own, sendChecks)
+    return checkedEnvelope(address, data, { ...shared, ...own })
   }
 }
 
@@ -110,16 +127,6 @@ function oneForAll(call: string, count: number, name: string, example: string): 
     'INVALID_OPTION',
     `${call}: one ${name} for ${count} messages; give a function of the data, such as ${name}: ${example}`,
   )
-}
-
-/**
- * The message as the driver takes it.
- * @throws ValidationError INVALID_OPTION, UNSERIALIZABLE
- */
-export function envelope(address: Address, data: unknown, options: SendOptions | undefined): Outgoing {
-  if (options === undefined) return plainEnvelope(address, data)
-  checkOptions(address.call, options, sendChecks)
-  return checkedEnvelope(address, data, options)
 }
 
 /** As `envelope`, where the name and type of each option were checked. */
