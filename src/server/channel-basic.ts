@@ -89,6 +89,7 @@ function get(channel: Channel, method: MethodOf<'basic.get'>): void {
     const { delivery, messageCount } = got
     // As for deliveries to consumers: what may have killed the process before is on record when it is handed over.
     if (delivery.entry.recovered) broker.store?.barrier()
+    if (channel.state !== 'open') return
     const { deliveryTag, redelivered, message } = delivery
     output.writer.getOk(channel.number, deliveryTag, redelivered, messageCount, message)
     output.touch()

@@ -49,6 +49,10 @@ const settlements: ReadonlySet<MethodName> = new Set([
 export function handleMethod(channel: Channel, method: Method): void {
   const handler = handlers[method.type] as ((channel: Channel, method: Method) => void) | undefined
   if (handler === undefined) throw commandInvalid('unimplemented method')
-  if (!settlements.has(method.type)) channel.connection.changes.deliver()
+  if (!settlements.has(method.type)) {
+    channel.connection.changes.deliver()
+    // The disk may have refused what was delivered: that ends every connection.
+    if (channel.state !== 'open') return
+  }
   handler(channel, method)
 }

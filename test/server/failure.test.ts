@@ -11,8 +11,7 @@ import { SimulatedDisk } from '../sim/disk.ts'
 import { Random } from '../std/random.ts'
 import { until } from './harness.ts'
 
-async function onDisk(t: TestContext) {
-  const disk = new SimulatedDisk({ random: new Random(1) })
+async function onDisk(t: TestContext, disk = new SimulatedDisk({ random: new Random(1) })) {
   const broker = await storedBroker(disk)
   broker.ensureVhost('/')
   ensureGuest(broker, { all: ['/'], made: [] })
@@ -56,6 +55,29 @@ for (const operation of ['write', 'sync'] as const) {
     await until(() => server.connections.size === 0)
   })
 }
+
+test('when the disk refuses a delivery in the middle of a packet, nothing follows the close', async (t) => {
+  const first = await onDisk(t)
+  const publisher = await first.open()
+  await publisher.call(1, { type: 'queue.declare', queue: 'q', durable: true }, 'queue.declare-ok')
+  await publisher.call(1, { type: 'confirm.select' }, 'confirm.select-ok')
+  for (const body of ['1', '2', '3']) {
+    publisher.publish(1, { routingKey: 'q' }, { deliveryMode: 2 }, body)
+    await publisher.expect(1, 'basic.ack')
+  }
+  const { disk, open } = await onDisk(t, first.disk.clone())
+  const client = await open()
+  disk.faults.push({ operation: 'write', path: /./, code: 'EIO', times: Infinity })
+  client.socket.cork()
+  client.send(1, { type: 'basic.qos', prefetchCount: 1 })
+  client.send(1, { type: 'basic.consume', queue: 'q' })
+  client.send(1, { type: 'basic.get', queue: 'q' })
+  client.socket.uncork()
+  await client.expect(0, 'connection.close')
+  await client.ended()
+  const types = client.received.map(({ type }) => type)
+  assert.deepEqual(types.slice(types.indexOf('connection.close') + 1), ['socket closed'])
+})
 
 test('a full disk: publishers wait and are told, and are confirmed when there is room', async (t) => {
   const { disk, broker, open } = await onDisk(t)
