@@ -19,7 +19,7 @@ import type { SessionSink } from '../engine/sink.ts'
 import type { VirtualHost } from '../engine/virtual-host.ts'
 import type { Entry } from '../model/entry.ts'
 import { ClosedError, MillraceError } from '../model/errors.ts'
-import type { Journal, Recovered } from '../model/record.ts'
+import type { Journal, Recovered, Removed } from '../model/record.ts'
 import type { Store, StoreState } from '../store/store.ts'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
@@ -58,6 +58,8 @@ interface BrokerEvents extends Record<string, unknown[]> {
   /** The store failed; the broker promises nothing more. */
   failed: [error: Error]
   warning: [message: string]
+  /** A virtual host or a user was deleted. */
+  removed: [removed: Removed]
 }
 
 const yes = Promise.resolve(true)
@@ -116,6 +118,7 @@ export class Broker {
     this.engine = new Engine({
       journal,
       name: options.newName,
+      onRemoved: (removed) => this.events.emit('removed', removed),
       limits: {
         // Not more at once than a turn may have.
         deliveriesPerDispatch: Math.min(this.limits.deliveriesPerTurn, engineLimits.deliveriesPerDispatch),

@@ -76,7 +76,9 @@ export class AccessControl {
     this.#grants.delete(name)
     this.#kernel.operatorLimits.forgetUser(name)
     this.#version += 1
-    this.#kernel.journal.defined({ type: 'user.deleted', name })
+    const removed = { type: 'user.deleted', name } as const
+    this.#kernel.journal.defined(removed)
+    this.#kernel.onRemoved(removed)
     return true
   }
 

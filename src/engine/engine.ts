@@ -8,7 +8,7 @@
  */
 import { assert } from '../std/assert.ts'
 import type { Entry } from '../model/entry.ts'
-import type { Journal, Recovered, Snapshot } from '../model/record.ts'
+import type { Journal, Recovered, Removed, Snapshot } from '../model/record.ts'
 import type { AccessControl } from './access.ts'
 import { browseDelayed, browseReady, browseUnacked } from './browse.ts'
 import type { ReadyPage, ReadyPosition } from './browse.ts'
@@ -42,6 +42,8 @@ export interface EngineOptions {
   readonly limits?: Partial<EngineLimits>
   /** Makes the random part of a server-named queue or consumer tag: different each time. */
   readonly name: () => string
+  /** Told when a virtual host or a user was deleted: those who are connected to it, or as it, are to leave. */
+  readonly onRemoved?: (removed: Removed) => void
 }
 
 /** The journal of an engine that keeps nothing. */
@@ -65,6 +67,7 @@ export class Engine {
       pager: options.pager,
       limits: this.limits,
       name: options.name,
+      onRemoved: options.onRemoved ?? (() => undefined),
     })
   }
 
@@ -159,7 +162,9 @@ export class Engine {
     removeAll(kernel, vhost)
     kernel.vhosts.delete(name)
     kernel.forgetSettings(name)
-    kernel.journal.defined({ type: 'vhost.deleted', vhost: name })
+    const removed = { type: 'vhost.deleted', vhost: name } as const
+    kernel.journal.defined(removed)
+    if (!kernel.isRestoring) kernel.onRemoved(removed)
   }
 
   /** Throws NOT_FOUND. */

@@ -9,7 +9,7 @@ import { assert } from '../std/assert.ts'
 import { Deque } from '../std/deque.ts'
 import { PairHeap } from '../std/pair-heap.ts'
 import type { Entry, QueueId } from '../model/entry.ts'
-import type { Journal } from '../model/record.ts'
+import type { Journal, Removed } from '../model/record.ts'
 import { AccessControl } from './access.ts'
 import { EngineCounters } from './counters.ts'
 import type { EngineLimits } from './limits.ts'
@@ -34,6 +34,8 @@ export class Kernel {
   readonly limits: EngineLimits
   /** Makes the random part of a server-named queue or consumer tag. */
   readonly name: () => string
+  /** As the last of a call: whoever is told may call the engine. */
+  readonly onRemoved: (removed: Removed) => void
   readonly counters: EngineCounters
   readonly access: AccessControl
   readonly operatorLimits: OperatorLimits
@@ -70,11 +72,13 @@ export class Kernel {
     pager: Pager | undefined
     limits: EngineLimits
     name: () => string
+    onRemoved: (removed: Removed) => void
   }) {
     this.journal = options.journal
     this.pager = options.pager
     this.limits = options.limits
     this.name = options.name
+    this.onRemoved = options.onRemoved
     this.counters = new EngineCounters()
     this.access = new AccessControl(this)
     this.operatorLimits = new OperatorLimits(this)

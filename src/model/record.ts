@@ -21,6 +21,9 @@ export type RoutingKind = ExchangeKind | 'x-consistent-hash'
 /** The types that the broker has: a way to route, or one that holds back first and routes as its arguments say. */
 export type BrokerExchangeKind = RoutingKind | 'x-delayed-message'
 
+/** Its end ends connections. */
+export type Removed = Extract<Definition, { readonly type: 'vhost.deleted' | 'user.deleted' }>
+
 /** A change of what is declared. Also, one after another, the whole state of what is declared. */
 export type Definition =
   | { readonly type: 'vhost.declared'; readonly vhost: string }

@@ -6,6 +6,7 @@
 import type { Duplex } from 'node:stream'
 import type { Broker } from '../broker/broker.ts'
 import type { FieldTable } from '../model/field-table.ts'
+import type { Removed } from '../model/record.ts'
 import { replyCodes } from '../wire/methods.ts'
 import type { Authenticator } from './authenticator.ts'
 import { Confirms } from './confirms.ts'
@@ -70,6 +71,7 @@ export class Server {
     this.wheel = new TimerWheel(tickMs, () => options.broker.nowMs())
     options.broker.events.on('unblocked', () => this.#unblock())
     options.broker.events.on('failed', (error) => this.#failed(error))
+    options.broker.events.on('removed', (removed) => this.#removed(removed))
   }
 
   get connections(): ReadonlySet<Connection> {
@@ -148,6 +150,17 @@ export class Server {
   #unblock(): void {
     for (const connection of this.#blocked) connection.unblock()
     this.#blocked.clear()
+  }
+
+  /** As RabbitMQ does it; who only lost a permission stays, and is refused. */
+  #removed(removed: Removed): void {
+    if (removed.type === 'vhost.deleted') {
+      const { vhost } = removed
+      this.closeConnections(({ handshake }) => handshake.vhost === vhost, `vhost '${vhost}' is deleted`)
+    } else {
+      const { name } = removed
+      this.closeConnections(({ handshake }) => handshake.account?.name === name, `user '${name}' is deleted`)
+    }
   }
 
   /** The disk refused: what was not confirmed is not stored, and nothing more is promised. */

@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { connect } from 'amqplib'
+import { defineUser } from '../../src/server/users.ts'
 import { freePort } from '../servers/free-port.ts'
 import { RabbitMq } from '../servers/rabbitmq.ts'
 
@@ -14,6 +15,10 @@ export interface TestBroker extends AsyncDisposable {
   /** With the user guest, who may do everything. */
   url(vhost?: string): string
   addVhost(name: string): Promise<void>
+  deleteVhost(name: string): Promise<void>
+  /** Who may do everything in that virtual host. */
+  addUser(user: { name: string; password: string; vhost: string }): Promise<void>
+  deleteUser(name: string): Promise<void>
   /** Blocks publishers as memory that runs short does, or lets them go on. */
   block(on: boolean): Promise<void>
   /** Ends as an operator ends it. */
@@ -47,6 +52,9 @@ async function rabbitMq({ tls }: TestBrokerOptions): Promise<TestBroker> {
     port,
     url: (vhost) => server.url(vhost, port).replace('amqp:', schemeOf(tls)),
     addVhost: (name) => server.addVhost(name),
+    deleteVhost: (name) => server.deleteVhost(name),
+    addUser: (user) => server.addUser(user),
+    deleteUser: (name) => server.deleteUser(name),
     block: (on) => server.memoryAlarm(on),
     stop: () => server.stop(),
     [Symbol.asyncDispose]: () => server.close(),
@@ -59,6 +67,8 @@ async function millrace({ memoryBytes, tls }: TestBrokerOptions): Promise<TestBr
   const files = tls && { cert: await readFile(tls.certFile), key: await readFile(tls.keyFile) }
   const running = await startBroker({ port: 0, engine: { limits }, ...(files && { tls: files }) })
   const { port, broker } = running
+  const { engine } = broker
+  const everything = { configure: '.*', write: '.*', read: '.*' }
   const url = (vhost = '/'): string =>
     `${schemeOf(tls)}//guest:guest@127.0.0.1:${port}/${encodeURIComponent(vhost)}`
   return {
@@ -67,8 +77,17 @@ async function millrace({ memoryBytes, tls }: TestBrokerOptions): Promise<TestBr
     url,
     addVhost(name) {
       broker.ensureVhost(name)
-      const everything = { configure: '.*', write: '.*', read: '.*' }
-      broker.engine.access.grant({ user: 'guest', vhost: name, ...everything })
+      engine.access.grant({ user: 'guest', vhost: name, ...everything })
+      return broker.whenDurable()
+    },
+    deleteVhost(name) {
+      engine.deleteVhost(name, broker.nowMs())
+      return broker.whenDurable()
+    },
+    addUser: ({ name, password, vhost }) =>
+      defineUser(broker, { name, password, vhosts: [vhost], stored: false }),
+    deleteUser(name) {
+      engine.access.deleteUser(name)
       return broker.whenDurable()
     },
     block: (on) => (on ? fill(url(), memoryBytes ?? 0) : empty(url())),

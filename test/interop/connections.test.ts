@@ -176,3 +176,35 @@ async function waitForBlock(publisher: Peer, kind: PeerKind): Promise<void> {
   other.publish({ exchange: 'amq.fanout', routingKey: '', body: 'x' }).catch(() => undefined)
   assert.match(await other.blocked.next(), /./)
 }
+
+test('who is connected to a virtual host that is deleted, or as a user, is told and leaves; others stay', async () => {
+  await broker.addVhost('gone')
+  await broker.addUser({ name: 'leaver', password: 'p', vhost: '/' })
+  const asLeaver = broker.url().replace('guest:guest', 'leaver:p')
+  const [inVhost, leaver, other] = await Promise.all([
+    connect(broker.url('gone')),
+    connect(asLeaver),
+    connect(broker.url()),
+  ])
+  for (const connection of [inVhost, leaver]) {
+    const channel = await connection.createChannel()
+    const { queue } = await channel.assertQueue('')
+    await channel.consume(queue, () => undefined)
+  }
+  const end = (connection: typeof other) =>
+    new Promise<string>((resolve) => {
+      connection.on('close', (error?: Error & { code?: number }) =>
+        resolve(`${error?.code} ${/"(.*)"/.exec(error?.message ?? '')?.[1]}`),
+      )
+    })
+  const ends = Promise.all([end(inVhost), end(leaver)])
+  await broker.deleteVhost('gone')
+  await broker.deleteUser('leaver')
+  assert.deepEqual(await ends, [
+    "320 CONNECTION_FORCED - vhost 'gone' is deleted",
+    "320 CONNECTION_FORCED - user 'leaver' is deleted",
+  ])
+  await assert.rejects(connect(asLeaver), /ACCESS.REFUSED/)
+  await (await other.createChannel()).assertQueue('', { exclusive: true })
+  await other.close()
+})

@@ -199,3 +199,36 @@ test('320: an operator ends the connections of a user', async (t) => {
   assert.deepEqual([closed.replyCode, closed.replyText], [320, 'CONNECTION_FORCED - ada was deleted'])
   await other.call(1, { type: 'basic.qos' }, 'basic.qos-ok')
 })
+
+test('320: who is connected as a user that is deleted, or to a virtual host, leaves; nobody else does', async (t) => {
+  const { server, access, open } = await withAda(t, { configure: '.*' })
+  const { broker } = server.broker
+  broker.ensureVhost('v')
+  for (const name of ['guest', user])
+    access.grant({ user: name, vhost: 'v', configure: '.*', write: '', read: '' })
+  const reason = async (client: RawClient) => {
+    const { replyCode, replyText } = await client.expect(0, 'connection.close')
+    return [replyCode, replyText]
+  }
+  const inVhost = await server.open({ virtualHost: 'v' })
+  const alsoInVhost = await server.open({ user, password: 'secret', virtualHost: 'v' })
+  await inVhost.call(1, { type: 'queue.declare', queue: 'own', exclusive: true }, 'queue.declare-ok')
+  const [ada, other] = [await open(), await server.open()]
+  broker.engine.deleteVhost('v', broker.nowMs())
+  const gone = [320, "CONNECTION_FORCED - vhost 'v' is deleted"]
+  assert.deepEqual([await reason(inVhost), await reason(alsoInVhost)], [gone, gone])
+  // One that is made anew is another.
+  broker.ensureVhost('v')
+  access.grant({ user: 'guest', vhost: 'v', configure: '.*', write: '', read: '' })
+  const again = await server.open({ virtualHost: 'v' })
+  await again.call(1, { type: 'queue.declare', queue: 'own' }, 'queue.declare-ok')
+  // Who may do less stays.
+  access.revoke({ user, vhost: '/' })
+  await ada.call(1, { type: 'basic.qos' }, 'basic.qos-ok')
+  await ada.call(1, { type: 'queue.declare', queue: 'ada', exclusive: true }, 'channel.close')
+  access.deleteUser(user)
+  assert.deepEqual(await reason(ada), [320, "CONNECTION_FORCED - user 'ada' is deleted"])
+  await assert.rejects(open())
+  await other.call(1, { type: 'basic.qos' }, 'basic.qos-ok')
+  broker.engine.invariants()
+})

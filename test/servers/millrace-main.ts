@@ -28,7 +28,6 @@ async function obey(command: Command): Promise<unknown> {
       broker.engine.access.grant({ user: 'guest', vhost: command.vhost, ...everything })
       return broker.whenDurable()
     case 'deleteVhost':
-      server.closeConnections(({ handshake }) => handshake.vhost === command.vhost, 'the vhost was deleted')
       broker.engine.deleteVhost(command.vhost, broker.nowMs())
       return broker.whenDurable()
     case 'queueNames':
