@@ -105,13 +105,13 @@ export class Consumers {
     else ring.push(consumer)
   }
 
-  /** Deliveries that would be taken now, counted no further than `enough`. */
+  /** Deliveries that would be taken now, counted no further than `enough`: who has credit stands in a ring. */
   credit(enough: number): number {
     if (this.#single) return this.#active?.credit() ?? 0
     let credit = 0
-    for (const consumer of this.#all) {
-      credit += consumer.credit()
-      if (credit >= enough) break
+    for (const { ring } of this.#groups) {
+      for (let index = 0; index < ring.length && credit < enough; index += 1)
+        credit += ring.at(index)!.credit()
     }
     return credit
   }

@@ -1,7 +1,7 @@
 /** Where it is seen that several requests came in one packet. Part of known-differences.ts. */
 import type { ChannelNews, Observation } from './differential/observation.ts'
 import { groupsOf } from './differential/step.ts'
-import type { Sequence, Step } from './differential/step.ts'
+import type { Group, Sequence, Step } from './differential/step.ts'
 import type { KnownDifference } from './known-differences.ts'
 
 export const knownPacketDifferences: readonly KnownDifference[] = [
@@ -24,10 +24,16 @@ export const knownPacketDifferences: readonly KnownDifference[] = [
     name: 'settling within a packet',
     reason:
       'What is handed over before a get, purge, delete, consume or cancel is handled can be settled by what follows in the same packet',
-    explains: ({ sequence, at, expected, actual }) =>
-      endsOfGroups(sequence).includes(at) &&
-      textOf(expected).includes('PRECONDITION_FAILED - unknown delivery tag') &&
-      !textOf(actual).includes('unknown delivery tag'),
+    explains: ({ sequence, at, expected, actual }) => {
+      const group = groupEndingAt(sequence, at)
+      const looks = group.findIndex((step) => looking.has(nameOf(step)))
+      return (
+        looks >= 0 &&
+        group.slice(looks + 1).some((step) => settling.has(nameOf(step))) &&
+        textOf(expected).includes('PRECONDITION_FAILED - unknown delivery tag') &&
+        !textOf(actual).includes('unknown delivery tag')
+      )
+    },
   },
   {
     name: 'end of a consumer that is cancelled anyway',
@@ -87,6 +93,27 @@ function withoutOvertaken(observation: Observation | undefined): unknown {
 }
 
 const ofQueues: ReadonlySet<string> = new Set(['basic.consume-ok', 'basic.cancel-ok'])
+
+/** None where that step stands alone. */
+function groupEndingAt(sequence: Sequence, at: number): Group {
+  const last = sequence.steps[at]
+  const found = groupsOf(sequence.steps).find((group) => !('type' in group) && group.at(-1) === last)
+  return found === undefined || 'type' in found ? [] : found
+}
+
+function nameOf(step: Group[number]): string {
+  return step.type === 'method' ? step.method.type : 'basic.publish'
+}
+
+const looking: ReadonlySet<string> = new Set([
+  'basic.get',
+  'basic.consume',
+  'basic.cancel',
+  'queue.purge',
+  'queue.delete',
+])
+
+const settling: ReadonlySet<string> = new Set(['basic.ack', 'basic.nack', 'basic.reject'])
 
 function withoutRedelivered(observed: unknown): string {
   return (JSON.stringify(observed) ?? '').replaceAll('"redelivered":true', '"redelivered":false')
