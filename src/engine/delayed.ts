@@ -2,8 +2,8 @@
  * The entries of one queue that are held back until they are due.
  *
  * `near` holds entries in memory; with a pager it is bounded, and the rest is `far`: 16 bytes each, (due, seq), read
- * back in batches shortly before they are due. Either heap may hold the next one due. Where `near` is full, only what is due
- * before all of it is read ahead: of what comes due together, a batch at a time is in memory.
+ * back in batches shortly before they are due. Either heap may hold the next one due. What was read ahead is bounded too: where many
+ * come due together, the rest is read as these leave.
  */
 import { assert } from '../std/assert.ts'
 import { Heap } from '../std/heap.ts'
@@ -23,7 +23,11 @@ export class DelayedEntries {
   /** Asked for and not answered yet, with their due times. */
   readonly #loading: Map<number, number>
   #outstanding: boolean
-  /** What is far is not read ahead: `near` was full when it was last looked at. */
+  /** Read ahead, and near. */
+  readonly #ahead: Set<number>
+  /** Resident bytes of these. */
+  #aheadBytes: number
+  /** No more is read ahead until some of it leaves. */
   #waiting: boolean
   #generation: number
   /** Content bytes of what is near. */
@@ -39,6 +43,8 @@ export class DelayedEntries {
     this.#cancelled = new Set()
     this.#loading = new Map()
     this.#outstanding = false
+    this.#ahead = new Set()
+    this.#aheadBytes = 0
     this.#waiting = false
     this.#generation = 0
     this.#nearBytes = 0
@@ -56,7 +62,10 @@ export class DelayedEntries {
   /** Holds an entry back; it is on record already if it is not transient. */
   add(entry: Entry): void {
     const pager = this.#kernel.pager
-    if (pager !== undefined && this.#isFull(pager)) {
+    if (
+      pager !== undefined &&
+      (this.#near.length >= pager.delayedWindow || this.#nearBytes >= pager.windowBytes)
+    ) {
       if (!entry.stored) this.#kernel.journalOne(entry, 0)
       this.#far.push(entry.dueAtMs, entry.seq)
       this.#farBytes += entry.contentBytes
@@ -88,7 +97,8 @@ export class DelayedEntries {
     if (this.#outstanding || this.#far.length === 0) return
     const pager = this.#kernel.pager!
     const throughMs = nowMs + this.#kernel.limits.delayedLookAheadMs
-    this.#waiting = this.#isFull(pager) && this.#near.peek()!.dueAtMs <= this.#far.peekKey()
+    const hasEnough = this.#aheadBytes >= pager.windowBytes
+    this.#waiting = hasEnough && this.#near.peek()!.dueAtMs <= this.#far.peekKey()
     if (this.#waiting) return
     const batch = this.#batch(pager)
     const seqs: number[] = []
@@ -115,6 +125,8 @@ export class DelayedEntries {
       entry.stored = true
       this.#forgetFar(entry.contentBytes)
       this.#keep(entry)
+      this.#ahead.add(entry.seq)
+      this.#aheadBytes += entry.residentBytes
     }
     const lost = new Set<number>()
     for (const seq of request.seqs) if (this.#loading.delete(seq)) lost.add(seq)
@@ -163,6 +175,8 @@ export class DelayedEntries {
     this.#far.clear()
     this.#cancelled.clear()
     this.#loading.clear()
+    this.#ahead.clear()
+    this.#aheadBytes = 0
     this.#waiting = false
     this.#generation += 1
     this.#nearBytes = 0
@@ -184,6 +198,7 @@ export class DelayedEntries {
       bytes += entry.contentBytes
     }
     assert(bytes === this.#nearBytes, 'the bytes of delayed entries are those of their contents')
+    assert(this.#ahead.size <= this.#near.length && this.#aheadBytes >= 0, 'what was read ahead is near')
     assert(this.#loading.size === 0 || this.#outstanding, 'what is being loaded has been asked for')
     assert(this.pagedLength >= 0 && this.#farBytes >= 0, 'counts of what is paged are not negative')
     assert(this.pagedLength > 0 || this.#farBytes === 0, 'no bytes without messages')
@@ -196,6 +211,7 @@ export class DelayedEntries {
   }
 
   #drop(entry: Entry): void {
+    if (this.#ahead.delete(entry.seq)) this.#aheadBytes -= entry.residentBytes
     this.#nearBytes -= entry.contentBytes
     this.#kernel.residentBytes -= entry.residentBytes
   }
@@ -213,10 +229,6 @@ export class DelayedEntries {
       if (farSeq === seq) found = true
     })
     return found
-  }
-
-  #isFull(pager: Pager): boolean {
-    return this.#near.length >= pager.delayedWindow || this.#nearBytes >= pager.windowBytes
   }
 
   #forgetFar(bytes: number): void {
