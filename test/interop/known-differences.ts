@@ -3,6 +3,7 @@
  * in docs/compatibility.md.
  */
 import type { Difference } from './differential/compare.ts'
+import { textOf } from './differential/observation.ts'
 import type { Observation } from './differential/observation.ts'
 import { hasDeadLetters } from './differential/step.ts'
 import type { Step } from './differential/step.ts'
@@ -315,8 +316,4 @@ function withoutClosed(observation: Observation | undefined): unknown {
 function hasExpiry(step: Step): boolean {
   if (step.type === 'publish') return step.properties.expiration !== undefined
   return step.type === 'method' && Object.hasOwn(step.table ?? {}, 'x-message-ttl')
-}
-
-function textOf(observation: Observation | undefined): string {
-  return JSON.stringify(observation) ?? ''
 }

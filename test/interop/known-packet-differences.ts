@@ -1,4 +1,5 @@
 /** Where it is seen that several requests came in one packet. Part of known-differences.ts. */
+import { textOf } from './differential/observation.ts'
 import type { ChannelNews, Observation } from './differential/observation.ts'
 import { groupsOf } from './differential/step.ts'
 import type { Group, Sequence, Step } from './differential/step.ts'
@@ -138,8 +139,4 @@ function isRequeue(step: Step): boolean {
 
 function hasPriority(step: Step): boolean {
   return step.type === 'method' && Object.hasOwn(step.table ?? {}, 'x-max-priority')
-}
-
-function textOf(observation: Observation | undefined): string {
-  return JSON.stringify(observation) ?? ''
 }

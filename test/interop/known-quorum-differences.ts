@@ -1,5 +1,5 @@
 /** Where quorum queues differ on purpose. Part of known-differences.ts. */
-import type { Difference } from './differential/compare.ts'
+import { textOf } from './differential/observation.ts'
 import type { Observation } from './differential/observation.ts'
 import { isQuorumDeclare, quorumQueues } from './differential/step.ts'
 import type { MethodStep, Step } from './differential/step.ts'
@@ -207,8 +207,4 @@ function tagsOf(steps: readonly Step[]): string[] {
 
 function hasTwice(items: readonly string[]): boolean {
   return new Set(items).size < items.length
-}
-
-function textOf(observation: Difference['expected']): string {
-  return JSON.stringify(observation) ?? ''
 }

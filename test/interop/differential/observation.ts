@@ -33,6 +33,11 @@ export interface Observation {
   readonly error?: string
 }
 
+/** '' for none. */
+export function textOf(observation: Observation | undefined): string {
+  return JSON.stringify(observation) ?? ''
+}
+
 /** Confirms of a channel: what is still to come. Marks off what the news holds. */
 export function confirmsIn(
   news: readonly Arrival[],
