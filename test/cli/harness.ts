@@ -117,6 +117,19 @@ export async function ended(child: ChildProcessWithoutNullStreams): Promise<Ran>
   return { code, ...written }
 }
 
+/** Where a serving process says, in JSON, that it listens. */
+export function listening(child: ChildProcessWithoutNullStreams): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      const match = /"event":"listening","url":"(.*?)"/.exec(text)
+      if (match !== null) resolve(match[1]!)
+    })
+    child.once('exit', () => reject(new Error(`it ended: ${text}`)))
+  })
+}
+
 /** Input that stays open until the test ends it. */
 export function openInput(): PassThrough {
   return new PassThrough()

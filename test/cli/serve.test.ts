@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { connect } from 'amqplib'
-import { ended, jsonLines, millrace, newFolder, spawnMillrace } from './harness.ts'
+import { ended, jsonLines, listening, millrace, newFolder, spawnMillrace } from './harness.ts'
 
 /** A serving process, and where it says it listens. */
 async function serve(t: TestContext, ...argv: readonly string[]) {
@@ -15,15 +15,7 @@ async function serve(t: TestContext, ...argv: readonly string[]) {
     child.kill('SIGKILL')
     await done
   })
-  const url = await new Promise<string>((resolve, reject) => {
-    let text = ''
-    child.stderr.on('data', (chunk: Buffer) => {
-      text += chunk.toString()
-      const match = /"event":"listening","url":"(.*?)"/.exec(text)
-      if (match !== null) resolve(match[1]!)
-    })
-    child.once('exit', () => reject(new Error(`it ended: ${text}`)))
-  })
+  const url = await listening(child)
   return { child, done, url }
 }
 
