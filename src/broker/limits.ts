@@ -16,7 +16,10 @@ export interface BrokerLimits {
   readonly maximumDelayMs: number
   /** Resident entries of a lane (a queue, or one priority level of it), where there is a disk. */
   readonly windowMessages: number
-  /** Resident bytes of bodies and properties of a lane, where there is a disk. */
+  /**
+   * Resident bytes of bodies and properties of a lane, where there is a disk; an eighth of it when all messages take more than an
+   * eighth of `memoryBytes`, and less when they take more than half.
+   */
   readonly windowBytes: number
   /** Resident delayed entries of a queue, where there is a disk. */
   readonly delayedWindow: number
@@ -31,7 +34,7 @@ export const defaultLimits: BrokerLimits = {
   resumeAt: 0.8,
   maximumDelayMs: 3_650 * 86_400_000,
   windowMessages: 4_096,
-  windowBytes: 4 * 1024 * 1024,
+  windowBytes: 32 * 1024 * 1024,
   delayedWindow: 4_096,
 }
 
