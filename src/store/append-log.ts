@@ -4,7 +4,7 @@
  *
  * ```text
  * gathering batch --end of turn, writer idle--> LogWriter --> done: synced, the next batch is closed
- *       |  eagerBatchBytes gathered: at once     |
+ *       |  eagerBatchBytes gathered: at once, also while the one before is being synced
  *       '--file full, spare file there: checkpoint--> file, LogFile pushed, tables and live bits go on there
  * ```
  */
@@ -58,11 +58,12 @@ export class AppendLog {
   #soonScheduled = false
   readonly #onTurnEnd = (): void => {
     this.#turnScheduled = false
-    if (this.writer.isIdle || this.#gathering.length >= this.#limits.batchBytes) this.closeBatch()
+    const { length } = this.#gathering
+    if (this.writer.isIdle || length >= this.#limits.batchBytes || this.#isEager) this.closeBatch()
   }
   readonly #onSoon = (): void => {
     this.#soonScheduled = false
-    if (this.writer.isIdle) this.closeBatch()
+    if (this.#isEager) this.closeBatch()
   }
 
   constructor(options: AppendLogOptions) {
@@ -127,19 +128,19 @@ export class AppendLog {
       if (queueId >= this.#nextQueueId) this.#nextQueueId = queueId + 1
     }
     if (supersedes !== 0) this.#leave(supersedes)
-    this.#touched(batch)
+    this.#touched()
   }
 
   settled(seq: number): void {
     if (!this.#leave(seq)) return
     this.#gathering.settled.push(seq)
-    this.#touched(this.#gathering)
+    this.#touched()
   }
 
   delivered(seq: number): void {
     this.counts.set(seq, (this.counts.get(seq) ?? 0) + 1)
     this.#gathering.delivered.push(seq)
-    this.#touched(this.#gathering)
+    this.#touched()
   }
 
   released(seq: number): void {
@@ -147,7 +148,7 @@ export class AppendLog {
     if (count === 0) this.counts.delete(seq)
     else this.counts.set(seq, count)
     this.#gathering.released.push(seq)
-    this.#touched(this.#gathering)
+    this.#touched()
   }
 
   purged(purge: Purge): void {
@@ -166,7 +167,7 @@ export class AppendLog {
     if (definition.type === 'queue.deleted') {
       this.#beginPurge({ queueId: definition.id, throughSeq: this.lastSeq, state: 'all', survivors: [] })
     }
-    this.#touched(this.#gathering)
+    this.#touched()
   }
 
   get appended(): number {
@@ -185,7 +186,7 @@ export class AppendLog {
       const stored = batch.whenDone()
       // Who asks has finished what belongs together. Else senders that wake at once would share one batch again and again,
       // with the disk idle while they encode and they idle while it writes.
-      if (batch.length >= this.#limits.eagerBatchBytes && this.writer.isIdle) this.#submit()
+      if (this.#isEager) this.#submit()
       return stored
     }
     const last = this.#lastClosed
@@ -238,6 +239,10 @@ export class AppendLog {
   async close(): Promise<void> {
     try {
       await this.#spare.whenMade()
+      this.closeBatch()
+      await this.writer.drain()
+      await this.writer.syncAll()
+      // It says of all before it that it was synced, and has nothing of its own that could be lost.
       this.#gathering.flags |= cleanFlag
       this.#submit()
       await this.writer.drain()
@@ -293,18 +298,23 @@ export class AppendLog {
   #beginPurge(purge: Purge): void {
     this.purges.add(purge)
     this.#options.events.maintain()
-    this.#touched(this.#gathering)
+    this.#touched()
   }
 
-  #touched(batch: Batch): void {
+  #touched(): void {
     if (!this.#turnScheduled) {
       this.#turnScheduled = true
       this.#scheduler.endOfTurn(this.#onTurnEnd)
     }
-    if (batch.length >= this.#limits.eagerBatchBytes && !this.#soonScheduled && this.writer.isIdle) {
+    if (!this.#soonScheduled && this.#isEager) {
       this.#soonScheduled = true
       this.#scheduler.soon(this.#onSoon)
     }
+  }
+
+  /** It is worth a write of its own, while what is before it is being synced or nothing is. */
+  get #isEager(): boolean {
+    return this.#gathering.length >= this.#limits.eagerBatchBytes && this.writer.canWrite
   }
 
   #submit(): void {

@@ -4,9 +4,9 @@ export interface StoreLimits {
   readonly fileBytes: number
   /** A log file that has outgrown this, because the next one cannot be made, is the end: its indexes point 4 GiB far. */
   readonly maximumFileBytes: number
-  /** While a batch is being written, the next is closed at the end of a turn when it has this many bytes. */
+  /** While a batch is being written, the next is closed at the end of a turn when it has this many bytes; it is written after it. */
   readonly batchBytes: number
-  /** An idle writer does not wait for the end of the turn when this many bytes have gathered. */
+  /** When this many bytes have gathered they are written at once, unless something is: not at the end of the turn or of a sync. */
   readonly eagerBatchBytes: number
   /** The size of the buffers in which records gather; a larger record gets one of its own. */
   readonly chunkBytes: number

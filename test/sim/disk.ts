@@ -18,6 +18,7 @@ interface NameChange {
 }
 
 interface Operation {
+  readonly what: string
   readonly path: string
   run(): void
 }
@@ -79,14 +80,17 @@ export class SimulatedDisk implements Disk {
     return this.#pending.length
   }
 
-  /** Completes one operation: the first of some file. False when none waits. */
+  /** Completes one operation: the first of some file, or one that was begun during its sync. False when none waits. */
   step(): boolean {
     if (this.#pending.length === 0 || this.isHalted) return false
     const paths = [...new Set(this.#pending.map((operation) => operation.path))]
     const path = this.#random.pick(paths)
-    const place = this.#pending.findIndex((operation) => operation.path === path)
-    const [operation] = this.#pending.splice(place, 1)
-    operation!.run()
+    const ofFile = this.#pending.filter((operation) => operation.path === path)
+    const [first, second] = ofFile
+    const overtakes = first!.what === 'sync' && second?.what === 'write' && this.#random.below(2) === 0
+    const operation = overtakes ? second : first!
+    this.#pending.splice(this.#pending.indexOf(operation), 1)
+    operation.run()
     return true
   }
 
@@ -273,10 +277,10 @@ export class SimulatedDisk implements Disk {
       }
       inode.apply({ type: 'write', position, bytes })
     }
-    const sync = (): void => {
+    const sync = (writes?: number): void => {
       check()
       this.#fault('sync', path)
-      inode.sync()
+      inode.sync(writes)
     }
     return {
       size: () => this.#perform('size', path, () => inode.live.length),
@@ -294,7 +298,11 @@ export class SimulatedDisk implements Disk {
         write(buffers, position)
         for (const buffer of buffers) this.syncWrittenBytes += buffer.length
       },
-      sync: () => this.#perform('sync', path, sync),
+      sync: () => {
+        // What is written after it began may miss it.
+        const { writes } = inode
+        return this.#perform('sync', path, () => sync(writes))
+      },
       syncSync: () => {
         if (this.isHalted) throw failure('EIO', path)
         sync()
@@ -336,7 +344,7 @@ export class SimulatedDisk implements Disk {
           reject(error instanceof Error ? error : new Error(String(error)))
         }
       }
-      if (this.#stepped) this.#pending.push({ path, run })
+      if (this.#stepped) this.#pending.push({ what, path, run })
       else queueMicrotask(run)
     })
   }

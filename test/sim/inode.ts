@@ -10,16 +10,22 @@ type Write =
 export class Inode {
   live: Buffer = Buffer.alloc(0)
   synced: Buffer = Buffer.alloc(0)
+  /** How many writes there were. */
+  writes = 0
   #unsynced: Write[] = []
 
   apply(write: Write): void {
     this.live = applied(this.live, write)
     this.#unsynced.push(write)
+    this.writes += 1
   }
 
-  sync(): void {
-    this.synced = Buffer.from(this.live)
-    this.#unsynced = []
+  /** Makes the first so many writes durable, and no later one. */
+  sync(writes = this.writes): void {
+    const later = this.writes - writes
+    const synced = this.#unsynced.splice(0, Math.max(0, this.#unsynced.length - later))
+    if (this.#unsynced.length === 0) this.synced = Buffer.from(this.live)
+    else for (const write of synced) this.synced = applied(this.synced, write)
   }
 
   /** What is left of it after a crash: each write that was not synced is there, not there or torn. */

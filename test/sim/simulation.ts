@@ -35,6 +35,7 @@ export interface SimulationReport {
 const limits: Partial<StoreLimits> = {
   fileBytes: 8 * 1024,
   chunkBytes: 2 * 1024,
+  eagerBatchBytes: 300,
   sliceEntries: 50,
   readBytes: 1024,
   compactRestMs: 10,

@@ -8,11 +8,11 @@ import { declareAll, entryOf, openWorld } from './world.ts'
 const roomy: StoreOptions = { limits: { fileBytes: 1_000_000, eagerBatchBytes: 1_000_000, chunkBytes: 4096 } }
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-async function stepped(): Promise<{
+async function stepped(seed = 1): Promise<{
   disk: SimulatedDisk
   settle: (until: Promise<unknown>) => Promise<void>
 }> {
-  const disk = new SimulatedDisk({ random: new Random(1), stepped: true })
+  const disk = new SimulatedDisk({ random: new Random(seed), stepped: true })
   const settle = async (until: Promise<unknown>): Promise<void> => {
     let done = false
     until.then(
@@ -95,4 +95,133 @@ test('a barrier that fails while a write is under way fails all who wait, once',
   }
   while (disk.step()) await nextTurn()
   store.invariants()
+})
+
+/** A batch of so much does not wait for the end of a sync before it is written. */
+const eager: StoreOptions = { limits: { ...roomy.limits, eagerBatchBytes: 1000 } }
+const large = 'x'.repeat(2000)
+
+/** The second message is written while the first is being synced; the disk decides which of the two ends first. */
+async function overlapping(seed: number, options: StoreOptions = eager) {
+  const { disk, settle } = await stepped(seed)
+  const opening = openWorld(disk, options)
+  await settle(opening)
+  const { store } = await opening
+  declareAll(store)
+  await settle(store.whenSynced())
+  await settle(store.whenQuiet())
+  const from = disk.history.length
+  const steps = () => disk.history.slice(from).map((line) => line.replace(/^\d+ /, ''))
+  store.published([entryOf({ seq: 1 }, large)], 0)
+  const stored = [store.whenSynced()]
+  disk.step()
+  await nextTurn()
+  store.published([entryOf({ seq: 2 }, large)], 0)
+  stored.push(store.whenSynced())
+  await nextTurn()
+  assert.equal(disk.waiting, 2, 'the sync of the first, and the write of the second')
+  return { disk, store, settle, steps, stored }
+}
+
+async function seqsOf(disk: SimulatedDisk): Promise<number[]> {
+  const { store } = await openWorld(disk, eager)
+  const bounds = { afterSeq: 0, limit: 1000, limitBytes: Infinity }
+  const entries = await store.readLane({ queueId: 1, lane: 0, ...bounds })
+  await store.close()
+  return entries.map((entry) => entry.seq)
+}
+
+test('what comes during a sync is written meanwhile, and stored by the sync after it', async () => {
+  const orders = new Set<string>()
+  for (let seed = 1; seed <= 10; seed += 1) {
+    const { disk, store, settle, steps, stored } = await overlapping(seed)
+    const done: number[] = []
+    stored.forEach((promise, index) => void promise.then(() => done.push(index + 1)))
+    for (let step = 0; step < 2; step += 1) disk.step()
+    await nextTurn()
+    orders.add(steps().slice(1).join(', '))
+    assert.deepEqual(done, [1], 'the sync began before the second write')
+    if (seed % 2 === 0) {
+      assert.deepEqual(await seqsOf(disk.crash('nothing', { stepped: false })), [1])
+      continue
+    }
+    await settle(Promise.all(stored))
+    assert.deepEqual(done, [1, 2])
+    assert.equal(steps().filter((step) => step.startsWith('sync log/')).length, 2)
+    store.invariants()
+    assert.deepEqual(await seqsOf(disk.crash('nothing', { stepped: false })), [1, 2])
+  }
+  assert.equal(orders.size, 2, 'either ended first in some run')
+})
+
+test('a sync that fails takes with it what is written meanwhile', async () => {
+  const { disk, store, settle, stored } = await overlapping(1)
+  disk.faults.push({ operation: 'sync', path: /log/, code: 'EIO', times: 1 })
+  const results = Promise.allSettled(stored)
+  await settle(results)
+  for (const result of await results) {
+    assert.equal(result.status, 'rejected')
+    assert.equal((result.reason as { code: string }).code, 'STORE_FAILED')
+  }
+  while (disk.step()) await nextTurn()
+  assert.equal(store.state, 'failed')
+  store.invariants()
+})
+
+test('a full disk during a sync: the first is stored, the second when there is room', async () => {
+  const { disk, store, settle, stored } = await overlapping(1)
+  disk.faults.push({ operation: 'write', path: /log/, code: 'ENOSPC', times: 1 })
+  await settle(stored[0]!)
+  while (disk.step()) await nextTurn()
+  assert.equal(store.state, 'full')
+  await settle(stored[1]!)
+  assert.equal(store.state, 'ok')
+  assert.deepEqual(await seqsOf(disk.crash('nothing', { stepped: false })), [1, 2])
+})
+
+test('a file begins when its predecessor is synced, however much waits for it', async () => {
+  const small: StoreOptions = { limits: { ...eager.limits, fileBytes: 3000 } }
+  const { store, settle, steps, stored } = await overlapping(1, small)
+  for (let seq = 3; seq <= 12; seq += 1) {
+    store.published([entryOf({ seq }, large)], 0)
+    stored.push(store.whenSynced())
+    await nextTurn()
+  }
+  await settle(Promise.all(stored))
+  await settle(store.whenQuiet())
+  const written = new Set<string>()
+  const unsynced = new Set<string>()
+  for (const step of steps()) {
+    const [what, path] = step.split(' ') as [string, string]
+    if (!path.startsWith('log/')) continue
+    if (what === 'sync') unsynced.delete(path)
+    if (what !== 'write') continue
+    assert.deepEqual(
+      [...unsynced].filter((other) => other !== path),
+      [],
+      `before ${step}`,
+    )
+    written.add(path)
+    unsynced.add(path)
+  }
+  assert.ok(written.size >= 3, `${written.size} files`)
+  store.invariants()
+})
+
+test('after a close in the middle of a sync, damage is still told from a torn end', async () => {
+  const { disk, store, settle, stored } = await overlapping(1)
+  store.published([entryOf({ seq: 3 }, 'the last')], 0)
+  await settle(store.close())
+  await Promise.all(stored)
+  for (const body of [large, 'the last']) {
+    const damaged = disk.clone({ stepped: false })
+    const [path] = damaged
+      .paths()
+      .filter((name) => name.startsWith('log/') && damaged.file(name).includes(body))
+    damaged.flipBit(path!, damaged.file(path!).lastIndexOf(body))
+    const { store: again, warnings } = await openWorld(damaged, eager)
+    assert.match(warnings.join(), /damage/)
+    await again.close()
+    assert.deepEqual(await seqsOf(damaged), body === large ? [1, 3] : [1, 2])
+  }
 })

@@ -17,7 +17,7 @@ import type { Random } from '../std/random.ts'
 export const tinyLimits: Partial<StoreLimits> = {
   fileBytes: 3000,
   batchBytes: 1500,
-  eagerBatchBytes: 1000,
+  eagerBatchBytes: 200,
   chunkBytes: 512,
   pooledChunks: 4,
   fullRetryMs: 1,
