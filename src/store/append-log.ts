@@ -274,6 +274,9 @@ export class AppendLog {
           this.#options.events.done(through)
         },
         checkpointed: (file) => this.#checkpointed(file),
+        written: () => {
+          if (this.#isEager) this.#submit()
+        },
         idle: () => this.closeBatch(),
         state: this.#options.events.state,
       },

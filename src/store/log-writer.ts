@@ -31,7 +31,9 @@ export interface WriterEvents {
   done(through: number): void
   /** The file opens with this checkpoint, which is synced. */
   checkpointed(file: LogFile): void
-  /** Nothing is left to write. */
+  /** Nothing is left to write: `canWrite` from now on. */
+  written(): void
+  /** Nothing is left to write or to sync. */
   idle(): void
   state(state: StoreState, error?: StoreError): void
 }
@@ -203,6 +205,7 @@ export class LogWriter {
       }
     }
     this.#isWriting = false
+    this.#events.written()
     this.#rest()
   }
 

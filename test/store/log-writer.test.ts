@@ -154,6 +154,26 @@ test('what comes during a sync is written meanwhile, and stored by the sync afte
   assert.equal(orders.size, 2, 'either ended first in some run')
 })
 
+test('what gathered during a write goes when that ends, while it is being synced', async () => {
+  const { disk, settle } = await stepped()
+  const opening = openWorld(disk, eager)
+  await settle(opening)
+  const { store } = await opening
+  declareAll(store)
+  await settle(store.whenSynced())
+  await settle(store.whenQuiet())
+  store.published([entryOf({ seq: 1 }, large)], 0)
+  await nextTurn()
+  store.published([entryOf({ seq: 2 }, large)], 0)
+  await nextTurn()
+  assert.equal(disk.waiting, 1, 'the first write')
+  disk.step()
+  await nextTurn()
+  assert.equal(disk.waiting, 2, 'its sync, and the second write')
+  await settle(store.whenSynced())
+  store.invariants()
+})
+
 test('a sync that fails takes with it what is written meanwhile', async () => {
   const { disk, store, settle, stored } = await overlapping(1)
   disk.faults.push({ operation: 'sync', path: /log/, code: 'EIO', times: 1 })
