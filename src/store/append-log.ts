@@ -249,6 +249,7 @@ export class AppendLog {
       await this.writer.syncAll()
     } finally {
       this.writer.stop()
+      await this.writer.whenStill()
       await this.#spare.close()
     }
   }
@@ -330,7 +331,8 @@ export class AppendLog {
     this.writer.submit(batch, file)
     const isDue = file.sizeBytes >= this.#limits.fileBytes || this.#checkpointWanted
     const canRotate = this.newestCheckpoint === file.number && this.writer.error === undefined
-    if (isDue && canRotate) {
+    // Nothing follows the mark of a close in good order.
+    if (isDue && canRotate && (batch.flags & cleanFlag) === 0) {
       if (this.#spare.isReady) this.#rotate()
       // It could not be made: try again with each batch, as long as the index can point at what this one holds.
       else if (file.sizeBytes < this.#limits.maximumFileBytes || this.#spare.isMaking)

@@ -6,7 +6,7 @@ export interface StoreLimits {
   readonly maximumFileBytes: number
   /** While a batch is being written, the next is closed at the end of a turn when it has this many bytes; it is written after it. */
   readonly batchBytes: number
-  /** When this many bytes have gathered they are written at once, unless something is: not at the end of the turn or of a sync. */
+  /** So many bytes are written as soon as nothing else is being written: before the end of the turn, and during a sync. */
   readonly eagerBatchBytes: number
   /** The size of the buffers in which records gather; a larger record gets one of its own. */
   readonly chunkBytes: number

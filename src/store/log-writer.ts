@@ -62,7 +62,11 @@ export class LogWriter {
   #inFile: number
   /** The write under way or about to be, and the syncs of what it leaves behind. */
   #isWriting = false
+  #writes: Promise<void> | undefined
   #syncs: Promise<void> | undefined
+  /** The last sync that was asked for; one at a time, for the system tells only one of two that it failed. */
+  #lastSync: Promise<void> = Promise.resolve()
+  #isSyncing = false
   #state: StoreState = 'ok'
   #error: StoreError | undefined
   #closing = false
@@ -121,7 +125,7 @@ export class LogWriter {
     assert(batch.number === last + 1, 'batches come in the order of their numbers')
     this.#jobs.push({ batch, file, header, buffers: undefined })
     this.pendingBytes += batch.length
-    if (!this.#isWriting) void this.#writeAll()
+    if (!this.#isWriting) this.#writes = this.#writeAll()
   }
 
   /** Resolves when everything submitted is done; rejects when it cannot be. */
@@ -138,14 +142,20 @@ export class LogWriter {
   }
 
   /**
-   * Writes what is submitted, at once and without a sync. What an unfinished write is at is written too, the same bytes at the
-   * same place; what an earlier barrier wrote is not.
+   * Writes what is submitted, at once. What an unfinished write is at is written too, the same bytes at the same place; what an
+   * earlier barrier wrote is not. At a file's end it syncs, or stops where a sync is under way: a file's successor begins only when
+   * all of it is durable.
    */
   barrier(): void {
     for (let job = this.#jobAt(this.#inFile + 1); job !== undefined; job = this.#jobAt(this.#inFile + 1)) {
       const previous = this.#jobAt(this.#inFile)?.file ?? this.#unsynced
       try {
-        if (previous !== undefined && previous !== job.file) handleOf(previous).syncSync()
+        if (previous !== undefined && previous !== job.file) {
+          // The sync under way may fail, and another one not say so: what counts on it has to wait.
+          if (this.#isSyncing) return
+          this.#syncNow(previous)
+          if (this.#error !== undefined) return
+        }
         handleOf(job.file).writeSync(this.#buffersOf(job), startOf(job))
       } catch (error) {
         // No room: the writer meets the same and waits for room.
@@ -175,6 +185,13 @@ export class LogWriter {
     this.#cancelTimer = undefined
   }
 
+  /** Resolves when nothing of it is under way at the disk, also after a failure: only then may its files be closed. */
+  async whenStill(): Promise<void> {
+    await this.#writes
+    await this.#syncs
+    await this.#lastSync
+  }
+
   /** Nothing can be stored any more, for a reason the writer cannot see. */
   fail(error: StoreError): void {
     this.#fail(error, 'write')
@@ -193,6 +210,8 @@ export class LogWriter {
       try {
         await this.#write(job.file)
       } catch (error) {
+        // What is in the file already may still be stored.
+        await this.#syncs
         this.#fail(error, 'write')
       }
       if (this.#error !== undefined) return
@@ -309,18 +328,33 @@ export class LogWriter {
     return job.buffers
   }
 
-  async #syncFile(): Promise<void> {
+  #syncFile(): Promise<void> {
+    return (this.#lastSync = this.#lastSync.then(() => this.#syncNext()))
+  }
+
+  async #syncNext(): Promise<void> {
     const file = this.#unsynced
     const through = this.written
-    if (file === undefined) return
+    if (file === undefined || this.#error !== undefined) return
+    this.#isSyncing = true
     try {
       await handleOf(file).sync()
     } catch (error) {
       this.#fail(error, 'sync')
       return
+    } finally {
+      this.#isSyncing = false
     }
     this.synced = Math.max(this.synced, through)
     if (this.written === through) this.#unsynced = undefined
+  }
+
+  #syncNow(file: LogFile): void {
+    try {
+      handleOf(file).syncSync()
+    } catch (error) {
+      this.#fail(error, 'sync')
+    }
   }
 
   #syncLater(): void {
@@ -353,6 +387,7 @@ export class LogWriter {
           )
     this.#error = error
     this.stop()
+    this.#wake?.()
     this.#become('failed', error)
     for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
       job.batch.settleWaiters(error)

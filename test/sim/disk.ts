@@ -80,15 +80,16 @@ export class SimulatedDisk implements Disk {
     return this.#pending.length
   }
 
-  /** Completes one operation: the first of some file, or one that was begun during its sync. False when none waits. */
+  /** Completes one operation: the first of some file, or a write before the sync or a sync before the write that it overlaps. False when none waits. */
   step(): boolean {
     if (this.#pending.length === 0 || this.isHalted) return false
     const paths = [...new Set(this.#pending.map((operation) => operation.path))]
     const path = this.#random.pick(paths)
     const ofFile = this.#pending.filter((operation) => operation.path === path)
     const [first, second] = ofFile
-    const overtakes = first!.what === 'sync' && second?.what === 'write' && this.#random.below(2) === 0
-    const operation = overtakes ? second : first!
+    const kinds = `${first!.what} ${second?.what ?? ''}`
+    const overtakes = (kinds === 'sync write' || kinds === 'write sync') && this.#random.below(2) === 0
+    const operation = overtakes ? second! : first!
     this.#pending.splice(this.#pending.indexOf(operation), 1)
     operation.run()
     return true
