@@ -80,15 +80,23 @@ export class SimulatedDisk implements Disk {
     return this.#pending.length
   }
 
-  /** Completes one operation: the first of some file, or a write before the sync or a sync before the write that it overlaps. False when none waits. */
-  step(): boolean {
-    if (this.#pending.length === 0 || this.isHalted) return false
-    const paths = [...new Set(this.#pending.map((operation) => operation.path))]
+  /** Those of them that do this to a path like that. */
+  waitingFor(what: string, path: RegExp): number {
+    return this.#pending.filter((operation) => operation.what === what && path.test(operation.path)).length
+  }
+
+  /**
+   * Completes one operation: the first of some file, or the second where that may overtake it. Those that do what is held
+   * wait on. False when none is left.
+   */
+  step(held?: string): boolean {
+    const ready = this.#pending.filter((operation) => operation.what !== held)
+    if (ready.length === 0 || this.isHalted) return false
+    const paths = [...new Set(ready.map((operation) => operation.path))]
     const path = this.#random.pick(paths)
-    const ofFile = this.#pending.filter((operation) => operation.path === path)
+    const ofFile = ready.filter((operation) => operation.path === path)
     const [first, second] = ofFile
-    const kinds = `${first!.what} ${second?.what ?? ''}`
-    const overtakes = (kinds === 'sync write' || kinds === 'write sync') && this.#random.below(2) === 0
+    const overtakes = mayOvertake.has(`${first!.what} ${second?.what ?? ''}`) && this.#random.below(2) === 0
     const operation = overtakes ? second! : first!
     this.#pending.splice(this.#pending.indexOf(operation), 1)
     operation.run()
@@ -350,6 +358,9 @@ export class SimulatedDisk implements Disk {
     })
   }
 }
+
+/** Pairs of operations on one file of which the later may end first, for each has a thread of its own. */
+const mayOvertake: ReadonlySet<string> = new Set(['sync write', 'write sync', 'write close', 'sync close'])
 
 function folderOf(path: string): string {
   const slash = path.lastIndexOf('/')

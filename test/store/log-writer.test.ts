@@ -1,38 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StoreOptions } from '../../src/store/store.ts'
-import { SimulatedDisk } from '../sim/disk.ts'
-import { Random } from '../std/random.ts'
-import { declareAll, entryOf, openWorld } from './world.ts'
-
-const roomy: StoreOptions = { limits: { fileBytes: 1_000_000, eagerBatchBytes: 1_000_000, chunkBytes: 4096 } }
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
-async function stepped(seed = 1): Promise<{
-  disk: SimulatedDisk
-  settle: (until: Promise<unknown>) => Promise<void>
-}> {
-  const disk = new SimulatedDisk({ random: new Random(seed), stepped: true })
-  const settle = async (until: Promise<unknown>): Promise<void> => {
-    let done = false
-    until.then(
-      () => (done = true),
-      () => (done = true),
-    )
-    while (!done) {
-      disk.step()
-      await nextTurn()
-    }
-  }
-  return { disk, settle }
-}
+import { eager, large, nextTurn, openStepped, overlapping, roomy, seqsOf } from './stepped.ts'
+import { entryOf, openWorld } from './world.ts'
 
 test('barriers while a write is under way write each byte once, and one sync covers them all', async () => {
-  const { disk, settle } = await stepped()
-  const opening = openWorld(disk, roomy)
-  await settle(opening)
-  const { store } = await opening
-  declareAll(store)
+  const { disk, store, settle } = await openStepped(1, roomy)
   for (let seq = 1; seq <= 100; seq += 1) store.published([entryOf({ seq }, 'x'.repeat(100))], 0)
   await settle(store.whenSynced())
   await settle(store.whenQuiet())
@@ -75,11 +48,7 @@ test('barriers while a write is under way write each byte once, and one sync cov
 })
 
 test('a barrier that fails while a write is under way fails all who wait, once', async () => {
-  const { disk, settle } = await stepped()
-  const opening = openWorld(disk, roomy)
-  await settle(opening)
-  const { store } = await opening
-  declareAll(store)
+  const { disk, store, settle } = await openStepped(1, roomy)
   store.published([entryOf({ seq: 1 })], 0)
   const first = store.whenSynced()
   await nextTurn()
@@ -96,40 +65,6 @@ test('a barrier that fails while a write is under way fails all who wait, once',
   while (disk.step()) await nextTurn()
   store.invariants()
 })
-
-/** A batch of so much does not wait for the end of a sync before it is written. */
-const eager: StoreOptions = { limits: { ...roomy.limits, eagerBatchBytes: 1000 } }
-const large = 'x'.repeat(2000)
-
-/** The second message is written while the first is being synced; the disk decides which of the two ends first. */
-async function overlapping(seed: number, options: StoreOptions = eager) {
-  const { disk, settle } = await stepped(seed)
-  const opening = openWorld(disk, options)
-  await settle(opening)
-  const { store } = await opening
-  declareAll(store)
-  await settle(store.whenSynced())
-  await settle(store.whenQuiet())
-  const from = disk.history.length
-  const steps = () => disk.history.slice(from).map((line) => line.replace(/^\d+ /, ''))
-  store.published([entryOf({ seq: 1 }, large)], 0)
-  const stored = [store.whenSynced()]
-  disk.step()
-  await nextTurn()
-  store.published([entryOf({ seq: 2 }, large)], 0)
-  stored.push(store.whenSynced())
-  await nextTurn()
-  assert.equal(disk.waiting, 2, 'the sync of the first, and the write of the second')
-  return { disk, store, settle, steps, stored }
-}
-
-async function seqsOf(disk: SimulatedDisk): Promise<number[]> {
-  const { store } = await openWorld(disk, eager)
-  const bounds = { afterSeq: 0, limit: 1000, limitBytes: Infinity }
-  const entries = await store.readLane({ queueId: 1, lane: 0, ...bounds })
-  await store.close()
-  return entries.map((entry) => entry.seq)
-}
 
 test('what comes during a sync is written meanwhile, and stored by the sync after it', async () => {
   const orders = new Set<string>()
@@ -155,13 +90,7 @@ test('what comes during a sync is written meanwhile, and stored by the sync afte
 })
 
 test('what gathered during a write goes when that ends, while it is being synced', async () => {
-  const { disk, settle } = await stepped()
-  const opening = openWorld(disk, eager)
-  await settle(opening)
-  const { store } = await opening
-  declareAll(store)
-  await settle(store.whenSynced())
-  await settle(store.whenQuiet())
+  const { disk, store, settle } = await openStepped(1, eager)
   store.published([entryOf({ seq: 1 }, large)], 0)
   await nextTurn()
   store.published([entryOf({ seq: 2 }, large)], 0)
