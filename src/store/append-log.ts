@@ -10,7 +10,6 @@
  */
 import type { Entry } from '../model/entry.ts'
 import type { Definition, Purge, Snapshot } from '../model/record.ts'
-import { StoreError } from '../model/errors.ts'
 import { assert } from '../std/assert.ts'
 import type { AppendLogOptions } from './append-log-options.ts'
 import { Batch, cleanFlag } from './batch.ts'
@@ -28,7 +27,7 @@ import { LogWriter } from './log-writer.ts'
 import { Purges } from './purges.ts'
 import { encodeBytes, encodePublished, encodePurge, recordType } from './record-codec.ts'
 import type { Scheduler } from './scheduler.ts'
-import { SpareFile } from './spare-file.ts'
+import { SpareFile, outgrown } from './spare-file.ts'
 
 export class AppendLog {
   readonly files: LogFiles
@@ -61,6 +60,7 @@ export class AppendLog {
     const { length } = this.#gathering
     if (this.writer.isIdle || length >= this.#limits.batchBytes || this.#isEager) this.closeBatch()
   }
+  /** A write has ended, or the call that made the batch large. */
   readonly #onSoon = (): void => {
     this.#soonScheduled = false
     if (this.#isEager) this.closeBatch()
@@ -275,9 +275,7 @@ export class AppendLog {
           this.#options.events.done(through)
         },
         checkpointed: (file) => this.#checkpointed(file),
-        written: () => {
-          if (this.#isEager) this.#submit()
-        },
+        written: this.#onSoon,
         idle: () => this.closeBatch(),
         state: this.#options.events.state,
       },
@@ -399,10 +397,3 @@ export class AppendLog {
 }
 
 const done = Promise.resolve()
-
-function outgrown(number: number): StoreError {
-  return new StoreError(
-    'STORE_FAILED',
-    `log file ${number} is full and the next one could not be made for a long time; nothing more is stored: mend the folder and open the store again`,
-  )
-}

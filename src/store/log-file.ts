@@ -55,6 +55,12 @@ export class LogFile {
     this.damaged = false
   }
 
+  /** The handle of a file that is being written. */
+  get openHandle(): DiskFile {
+    assert(this.handle !== undefined, 'a file that is written is open')
+    return this.handle
+  }
+
   isLive(seq: number): boolean {
     return this.live.has(seq - this.baseSeq)
   }

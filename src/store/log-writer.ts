@@ -8,17 +8,17 @@
  *   ok ------------------> full ------------------------> ok
  *    \______________________|___ any other failure ____> failed (for good)
  * ```
- * A failed sync is never tried again: the system may have dropped what it could not write and say nothing the second time.
- * A write without room is: nothing of it was promised, and it goes to the same place again.
+ * A write without room is tried again: nothing of it was promised, and it goes to the same place. A failed sync never is
+ * (log-sync.ts).
  */
 import { StoreError } from '../model/errors.ts'
 import { assert } from '../std/assert.ts'
 import { Deferred } from '../std/deferred.ts'
 import { Deque } from '../std/deque.ts'
 import type { Batch } from './batch.ts'
-import type { DiskFile } from './disk.ts'
 import { isDiskFull } from './disk.ts'
 import type { LogFile } from './log-file.ts'
+import { LogSync } from './log-sync.ts'
 import type { Scheduler } from './scheduler.ts'
 
 /** When a batch counts as done: synced (`group`), or written, with a sync every so many ms or when the system likes. */
@@ -47,15 +47,13 @@ interface Job {
 }
 
 export class LogWriter {
-  /** The last batch that is written, and the last that is known to be synced. */
-  written: number
-  synced: number
   /** Bytes closed and not yet done. */
   pendingBytes = 0
   readonly #policy: SyncPolicy
   readonly #scheduler: Scheduler
   readonly #fullRetryMs: number
   readonly #events: WriterEvents
+  readonly #sync: LogSync
   /** Those that are not done. */
   readonly #jobs = new Deque<Job>()
   /** The last batch whose bytes are in its file: a barrier may be ahead of `written`. */
@@ -64,19 +62,12 @@ export class LogWriter {
   #isWriting = false
   #writes: Promise<void> | undefined
   #syncs: Promise<void> | undefined
-  /** The last sync that was asked for; one at a time, for the system tells only one of two that it failed. */
-  #lastSync: Promise<void> = Promise.resolve()
-  #isSyncing = false
   #state: StoreState = 'ok'
   #error: StoreError | undefined
   #closing = false
   #wake: (() => void) | undefined
   #idle: Deferred<void> | undefined
   #nextWrite: Deferred<void> | undefined
-  /** The file with writes that are not synced. */
-  #unsynced: LogFile | undefined
-  #cancelTimer: (() => void) | undefined
-  #timedSync: Promise<void> | undefined
 
   constructor(options: {
     lastBatch: number
@@ -85,13 +76,23 @@ export class LogWriter {
     fullRetryMs: number
     events: WriterEvents
   }) {
-    this.written = options.lastBatch
-    this.synced = options.lastBatch
-    this.#inFile = options.lastBatch
+    const { lastBatch, scheduler } = options
+    this.#sync = new LogSync({ lastBatch, scheduler, onFailed: (error) => this.#fail(error, 'sync') })
+    this.#inFile = lastBatch
     this.#policy = options.policy
-    this.#scheduler = options.scheduler
+    this.#scheduler = scheduler
     this.#fullRetryMs = options.fullRetryMs
     this.#events = options.events
+  }
+
+  /** The last batch that is written. */
+  get written(): number {
+    return this.#sync.written
+  }
+
+  /** The last batch that is known to be synced. */
+  get synced(): number {
+    return this.#sync.synced
   }
 
   get isIdle(): boolean {
@@ -148,15 +149,10 @@ export class LogWriter {
    */
   barrier(): void {
     for (let job = this.#jobAt(this.#inFile + 1); job !== undefined; job = this.#jobAt(this.#inFile + 1)) {
-      const previous = this.#jobAt(this.#inFile)?.file ?? this.#unsynced
+      const previous = this.#jobAt(this.#inFile)?.file ?? this.#sync.unsynced
+      if (previous !== undefined && previous !== job.file && !this.#sync.runNow(previous)) return
       try {
-        if (previous !== undefined && previous !== job.file) {
-          // The sync under way may fail, and another one not say so: what counts on it has to wait.
-          if (this.#isSyncing) return
-          this.#syncNow(previous)
-          if (this.#error !== undefined) return
-        }
-        handleOf(job.file).writeSync(this.#buffersOf(job), startOf(job))
+        job.file.openHandle.writeSync(this.#buffersOf(job), startOf(job))
       } catch (error) {
         // No room: the writer meets the same and waits for room.
         if (!isDiskFull(error)) this.#fail(error, 'write')
@@ -168,9 +164,7 @@ export class LogWriter {
 
   /** Syncs what a policy other than `group` has left. */
   async syncAll(): Promise<void> {
-    await this.#timedSync
-    if (this.#error !== undefined) throw this.#error
-    await this.#syncFile()
+    await this.#sync.run()
     if (this.#error !== undefined) throw this.#error
   }
 
@@ -181,15 +175,14 @@ export class LogWriter {
   }
 
   stop(): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
+    this.#sync.stop()
   }
 
   /** Resolves when nothing of it is under way at the disk, also after a failure: only then may its files be closed. */
   async whenStill(): Promise<void> {
     await this.#writes
     await this.#syncs
-    await this.#lastSync
+    await this.#sync.whenStill()
   }
 
   /** Nothing can be stored any more, for a reason the writer cannot see. */
@@ -217,8 +210,8 @@ export class LogWriter {
       if (this.#error !== undefined) return
       if (this.#policy === 'group') this.#syncs ??= this.#syncWritten()
       else {
-        if (opensFile) await this.#syncFile()
-        else this.#syncLater()
+        if (opensFile) await this.#sync.run()
+        else if (typeof this.#policy === 'object') this.#sync.runLater(this.#policy.intervalMs)
         if (this.#error !== undefined) return
         this.#finish(this.written)
       }
@@ -231,7 +224,7 @@ export class LogWriter {
   /** Syncs what is written until all of it is synced; one at a time. */
   async #syncWritten(): Promise<void> {
     while (this.synced < this.written) {
-      await this.#syncFile()
+      await this.#sync.run()
       if (this.#error !== undefined) return
       this.#finish(this.synced)
     }
@@ -275,13 +268,14 @@ export class LogWriter {
   /** Brings what is submitted for that file into it. */
   async #write(file: LogFile): Promise<void> {
     // A file's successor begins only when all of it is durable: recovery relies on that.
-    if (this.#unsynced !== undefined && this.#unsynced !== file) await this.#syncs
-    if (this.#unsynced !== undefined && this.#unsynced !== file) await this.syncAll()
+    const follows = (): boolean => this.#sync.unsynced !== undefined && this.#sync.unsynced !== file
+    if (follows()) await this.#syncs
+    if (follows()) await this.syncAll()
     const { batch } = this.#runAfter(this.written, file).at(-1)!
     while (this.#inFile < batch.number && this.#error === undefined) {
       const run = this.#runAfter(this.#inFile, file)
       try {
-        await handleOf(file).write(
+        await file.openHandle.write(
           run.flatMap((job) => this.#buffersOf(job)),
           startOf(run[0]!),
         )
@@ -295,9 +289,8 @@ export class LogWriter {
     }
     if (this.#error !== undefined) return
     if (this.#state === 'full') this.#become('ok')
-    this.#unsynced = file
+    this.#sync.wrote(file, batch.number)
     file.writtenBytes = batch.position + batch.length
-    this.written = batch.number
     this.#nextWrite?.resolve()
     this.#nextWrite = undefined
   }
@@ -326,48 +319,6 @@ export class LogWriter {
       job.buffers = job.header === undefined ? buffers : [job.header, ...buffers]
     }
     return job.buffers
-  }
-
-  #syncFile(): Promise<void> {
-    return (this.#lastSync = this.#lastSync.then(() => this.#syncNext()))
-  }
-
-  async #syncNext(): Promise<void> {
-    const file = this.#unsynced
-    const through = this.written
-    if (file === undefined || this.#error !== undefined) return
-    this.#isSyncing = true
-    try {
-      await handleOf(file).sync()
-    } catch (error) {
-      this.#fail(error, 'sync')
-      return
-    } finally {
-      this.#isSyncing = false
-    }
-    this.synced = Math.max(this.synced, through)
-    if (this.written === through) this.#unsynced = undefined
-  }
-
-  #syncNow(file: LogFile): void {
-    try {
-      handleOf(file).syncSync()
-    } catch (error) {
-      this.#fail(error, 'sync')
-    }
-  }
-
-  #syncLater(): void {
-    if (typeof this.#policy === 'string' || this.#cancelTimer !== undefined) return
-    this.#cancelTimer = this.#scheduler.after(this.#policy.intervalMs, () => {
-      this.#cancelTimer = undefined
-      this.#timedSync = this.#syncAgain()
-    })
-  }
-
-  async #syncAgain(): Promise<void> {
-    await this.#syncFile()
-    if (this.#unsynced !== undefined && this.#error === undefined) this.#syncLater()
   }
 
   #become(state: StoreState, error?: StoreError): void {
@@ -399,18 +350,13 @@ export class LogWriter {
   }
 
   invariants(): void {
-    assert(this.synced <= this.written, 'what is synced was written')
+    this.#sync.invariants()
     assert(this.written <= this.#inFile, 'what is written is in its file')
     assert(
       this.#jobs.length === 0 || this.#isBusy || this.#error !== undefined,
       'a writer with work is running',
     )
   }
-}
-
-function handleOf(file: LogFile): DiskFile {
-  assert(file.handle !== undefined, 'a file that is written is open')
-  return file.handle
 }
 
 function startOf(job: Job): number {

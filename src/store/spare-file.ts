@@ -1,4 +1,5 @@
 /** The log file after the one being written: made empty ahead of time, so that a full file need not wait for its successor. */
+import { StoreError } from '../model/errors.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { logFolder, logPath } from './file-format.ts'
 
@@ -80,4 +81,12 @@ export class SpareFile {
     await this.#making
     await this.#spare?.handle.close().catch(() => undefined)
   }
+}
+
+/** The end of a log whose newest file may not grow any more. */
+export function outgrown(number: number): StoreError {
+  return new StoreError(
+    'STORE_FAILED',
+    `log file ${number} is full and the next one could not be made for a long time; nothing more is stored: mend the folder and open the store again`,
+  )
 }
