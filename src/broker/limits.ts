@@ -17,8 +17,8 @@ export interface BrokerLimits {
   /** Resident entries of a lane (a queue, or one priority level of it), where there is a disk. */
   readonly windowMessages: number
   /**
-   * Resident bytes of bodies and properties of a lane, where there is a disk; an eighth of it when all messages take more than an
-   * eighth of `memoryBytes`, and less when they take more than half.
+   * Resident bytes of bodies and properties of a lane, where there is a disk; never more than an eighth of `memoryBytes`, an eighth
+   * of it when all messages take more than that, and less when they take more than half.
    */
   readonly windowBytes: number
   /** Resident delayed entries of a queue, where there is a disk. */

@@ -9,10 +9,11 @@ import type { Store } from '../store/store.ts'
 import type { BrokerLimits } from './limits.ts'
 
 /**
- * Share of the memory limit below which a lane may keep the whole of its bytes, and what it may keep above: with few large bodies
- * about, what is sent and soon consumed is not read back from the disk (benchmark P15).
+ * Share of the memory limit below which a lane may keep the whole of its bytes, and the most that one lane may have of it: a large
+ * body that is soon consumed is not read back from the disk (benchmark P15).
  */
 const wholeBelow = 1 / 8
+/** What a lane may keep above that. */
 const usualPart = 1 / 8
 /** Shares of the memory limit above which windows are narrow, and above which they hold one message. */
 const narrowAbove = 0.5
@@ -43,8 +44,9 @@ export class StorePager implements Pager {
   }
 
   get windowBytes(): number {
-    const { windowBytes } = this.#setup.limits
-    return this.#share < wholeBelow ? windowBytes : this.#narrowed(Math.ceil(windowBytes * usualPart))
+    const { windowBytes, memoryBytes } = this.#setup.limits
+    const whole = Math.ceil(Math.min(windowBytes, memoryBytes * wholeBelow))
+    return this.#share < wholeBelow ? whole : this.#narrowed(Math.ceil(whole * usualPart))
   }
 
   get delayedWindow(): number {

@@ -5,6 +5,9 @@ import type { Entry } from '../model/entry.ts'
 import { ValidationError } from '../model/errors.ts'
 import type { Store } from '../store/store.ts'
 
+/** Bytes of records that one read of the disk brings. */
+const pageBytes = 4 * 1024 * 1024
+
 /** Where a page begins: in this lane behind this entry, in memory or on disk. */
 interface Cursor {
   readonly place: 'memory' | 'disk'
@@ -55,7 +58,7 @@ async function readOn(
     return resident.paged === undefined ? undefined : { place: 'disk', ...resident.paged }
   }
   const { lane, afterSeq } = at
-  const request = { queueId: queue.id, lane, afterSeq, limit: left, limitBytes: broker.limits.windowBytes }
+  const request = { queueId: queue.id, lane, afterSeq, limit: left, limitBytes: pageBytes }
   const entries = (await broker.store?.readLane(request)) ?? []
   into.found.push(...entries)
   const last = entries.at(-1)

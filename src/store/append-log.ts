@@ -26,7 +26,6 @@ import { LogFile, LogFiles } from './log-file.ts'
 import { LogWriter } from './log-writer.ts'
 import { Purges } from './purges.ts'
 import { encodeBytes, encodePublished, encodePurge, recordType } from './record-codec.ts'
-import type { Scheduler } from './scheduler.ts'
 import { SpareFile, outgrown } from './spare-file.ts'
 
 export class AppendLog {
@@ -43,7 +42,6 @@ export class AppendLog {
   newestCheckpoint: number
   readonly #options: AppendLogOptions
   readonly #limits: StoreLimits
-  readonly #scheduler: Scheduler
   #definitions: EncodedDefinitions | undefined
   #nextQueueId: number
   #active: LogFile
@@ -67,10 +65,9 @@ export class AppendLog {
   }
 
   constructor(options: AppendLogOptions) {
-    const { limits, recovered, scheduler } = options
+    const { limits, recovered } = options
     this.#options = options
     this.#limits = limits
-    this.#scheduler = scheduler
     this.files = recovered?.state.files ?? new LogFiles()
     this.counts = recovered?.state.counts ?? new Map<number, number>()
     this.#spare = new SpareFile(options.disk, {
@@ -239,9 +236,11 @@ export class AppendLog {
   async close(): Promise<void> {
     try {
       await this.#spare.whenMade()
-      this.closeBatch()
-      await this.writer.drain()
-      await this.writer.syncAll()
+      do {
+        this.closeBatch()
+        await this.writer.drain()
+        await this.writer.syncAll()
+      } while (!this.#gathering.isEmpty)
       // It says of all before it that it was synced, and has nothing of its own that could be lost.
       this.#gathering.flags |= cleanFlag
       this.#submit()
@@ -267,7 +266,7 @@ export class AppendLog {
     return new LogWriter({
       lastBatch: this.#lastNumber,
       policy: this.#options.policy,
-      scheduler: this.#scheduler,
+      scheduler: this.#options.scheduler,
       fullRetryMs: this.#limits.fullRetryMs,
       events: {
         done: (through) => {
@@ -306,11 +305,11 @@ export class AppendLog {
   #touched(): void {
     if (!this.#turnScheduled) {
       this.#turnScheduled = true
-      this.#scheduler.endOfTurn(this.#onTurnEnd)
+      this.#options.scheduler.endOfTurn(this.#onTurnEnd)
     }
     if (!this.#soonScheduled && this.#isEager) {
       this.#soonScheduled = true
-      this.#scheduler.soon(this.#onSoon)
+      this.#options.scheduler.soon(this.#onSoon)
     }
   }
 

@@ -4,7 +4,7 @@ export interface StoreLimits {
   readonly fileBytes: number
   /** A log file that has outgrown this, because the next one cannot be made, is the end: its indexes point 4 GiB far. */
   readonly maximumFileBytes: number
-  /** While a batch is being written, the next is closed at the end of a turn when it has this many bytes; it is written after it. */
+  /** While a batch is being written, the next is closed at the end of a turn when it has this many bytes. */
   readonly batchBytes: number
   /** So many bytes are written as soon as nothing else is being written: before the end of the turn, and during a sync. */
   readonly eagerBatchBytes: number

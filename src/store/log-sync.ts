@@ -7,8 +7,9 @@ import type { LogFile } from './log-file.ts'
 import type { Scheduler } from './scheduler.ts'
 
 export class LogSync {
-  /** The last batch that is written, and the last that is known to be synced. */
+  /** The last batch that is written. */
   written: number
+  /** The last batch that is known to be synced. */
   synced: number
   readonly #scheduler: Scheduler
   readonly #onFailed: (error: unknown) => void
@@ -42,7 +43,7 @@ export class LogSync {
   }
 
   /** Syncs what is written when its turn comes; resolves after a failure too. */
-  run(): Promise<void> {
+  sync(): Promise<void> {
     return (this.#last = this.#last.then(() => this.#next()))
   }
 
@@ -50,8 +51,8 @@ export class LogSync {
    * Syncs that file at once. False where it may not be relied on: one is under way that may fail with this one not saying so, or it
    * failed.
    */
-  runNow(file: LogFile): boolean {
-    if (this.#isRunning) return false
+  syncNow(file: LogFile): boolean {
+    if (this.#isRunning || this.#isStopped) return false
     try {
       file.openHandle.syncSync()
     } catch (error) {
@@ -62,8 +63,8 @@ export class LogSync {
   }
 
   /** Syncs after so many ms, and again while there is something. */
-  runLater(ms: number): void {
-    this.#cancelTimer ??= this.#scheduler.after(ms, () => void this.#runAgain(ms))
+  syncLater(ms: number): void {
+    this.#cancelTimer ??= this.#scheduler.after(ms, () => void this.#syncAgain(ms))
   }
 
   /** No sync begins any more. */
@@ -94,10 +95,10 @@ export class LogSync {
     if (this.written === through) this.#unsynced = undefined
   }
 
-  async #runAgain(ms: number): Promise<void> {
-    await this.run()
+  async #syncAgain(ms: number): Promise<void> {
+    await this.sync()
     this.#cancelTimer = undefined
-    if (this.#unsynced !== undefined && !this.#isStopped) this.runLater(ms)
+    if (this.#unsynced !== undefined && !this.#isStopped) this.syncLater(ms)
   }
 
   invariants(): void {

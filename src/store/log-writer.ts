@@ -53,7 +53,7 @@ export class LogWriter {
   readonly #scheduler: Scheduler
   readonly #fullRetryMs: number
   readonly #events: WriterEvents
-  readonly #sync: LogSync
+  readonly #syncer: LogSync
   /** Those that are not done. */
   readonly #jobs = new Deque<Job>()
   /** The last batch whose bytes are in its file: a barrier may be ahead of `written`. */
@@ -77,7 +77,7 @@ export class LogWriter {
     events: WriterEvents
   }) {
     const { lastBatch, scheduler } = options
-    this.#sync = new LogSync({ lastBatch, scheduler, onFailed: (error) => this.#fail(error, 'sync') })
+    this.#syncer = new LogSync({ lastBatch, scheduler, onFailed: (error) => this.#fail(error, 'sync') })
     this.#inFile = lastBatch
     this.#policy = options.policy
     this.#scheduler = scheduler
@@ -87,12 +87,12 @@ export class LogWriter {
 
   /** The last batch that is written. */
   get written(): number {
-    return this.#sync.written
+    return this.#syncer.written
   }
 
   /** The last batch that is known to be synced. */
   get synced(): number {
-    return this.#sync.synced
+    return this.#syncer.synced
   }
 
   get isIdle(): boolean {
@@ -149,8 +149,8 @@ export class LogWriter {
    */
   barrier(): void {
     for (let job = this.#jobAt(this.#inFile + 1); job !== undefined; job = this.#jobAt(this.#inFile + 1)) {
-      const previous = this.#jobAt(this.#inFile)?.file ?? this.#sync.unsynced
-      if (previous !== undefined && previous !== job.file && !this.#sync.runNow(previous)) return
+      const previous = this.#jobAt(this.#inFile)?.file ?? this.#syncer.unsynced
+      if (previous !== undefined && previous !== job.file && !this.#syncer.syncNow(previous)) return
       try {
         job.file.openHandle.writeSync(this.#buffersOf(job), startOf(job))
       } catch (error) {
@@ -164,7 +164,7 @@ export class LogWriter {
 
   /** Syncs what a policy other than `group` has left. */
   async syncAll(): Promise<void> {
-    await this.#sync.run()
+    await this.#syncer.sync()
     if (this.#error !== undefined) throw this.#error
   }
 
@@ -175,14 +175,14 @@ export class LogWriter {
   }
 
   stop(): void {
-    this.#sync.stop()
+    this.#syncer.stop()
   }
 
   /** Resolves when nothing of it is under way at the disk, also after a failure: only then may its files be closed. */
   async whenStill(): Promise<void> {
     await this.#writes
     await this.#syncs
-    await this.#sync.whenStill()
+    await this.#syncer.whenStill()
   }
 
   /** Nothing can be stored any more, for a reason the writer cannot see. */
@@ -210,29 +210,29 @@ export class LogWriter {
       if (this.#error !== undefined) return
       if (this.#policy === 'group') this.#syncs ??= this.#syncWritten()
       else {
-        if (opensFile) await this.#sync.run()
-        else if (typeof this.#policy === 'object') this.#sync.runLater(this.#policy.intervalMs)
+        if (opensFile) await this.#syncer.sync()
+        else if (typeof this.#policy === 'object') this.#syncer.syncLater(this.#policy.intervalMs)
         if (this.#error !== undefined) return
         this.#finish(this.written)
       }
     }
     this.#isWriting = false
     this.#events.written()
-    this.#rest()
+    this.#becomeIdle()
   }
 
   /** Syncs what is written until all of it is synced; one at a time. */
   async #syncWritten(): Promise<void> {
     while (this.synced < this.written) {
-      await this.#sync.run()
+      await this.#syncer.sync()
       if (this.#error !== undefined) return
       this.#finish(this.synced)
     }
     this.#syncs = undefined
-    this.#rest()
+    this.#becomeIdle()
   }
 
-  #rest(): void {
+  #becomeIdle(): void {
     if (this.#isBusy) return
     this.#events.idle()
     if (this.#isBusy) return
@@ -247,11 +247,11 @@ export class LogWriter {
   }
 
   /** The jobs after this batch that go into that file, up to the last one that has been submitted. */
-  #runAfter(number: number, file: LogFile): Job[] {
-    const run: Job[] = []
+  #jobsAfter(number: number, file: LogFile): Job[] {
+    const jobs: Job[] = []
     for (let job = this.#jobAt(number + 1); job?.file === file; job = this.#jobAt(job.batch.number + 1))
-      run.push(job)
-    return run
+      jobs.push(job)
+    return jobs
   }
 
   #finish(through: number): void {
@@ -268,16 +268,17 @@ export class LogWriter {
   /** Brings what is submitted for that file into it. */
   async #write(file: LogFile): Promise<void> {
     // A file's successor begins only when all of it is durable: recovery relies on that.
-    const follows = (): boolean => this.#sync.unsynced !== undefined && this.#sync.unsynced !== file
-    if (follows()) await this.#syncs
-    if (follows()) await this.syncAll()
-    const { batch } = this.#runAfter(this.written, file).at(-1)!
+    const opensNext = (): boolean => this.#syncer.unsynced !== undefined && this.#syncer.unsynced !== file
+    if (opensNext()) await this.#syncs
+    if (opensNext()) await this.syncAll()
+    if (this.#error !== undefined) return
+    const { batch } = this.#jobsAfter(this.written, file).at(-1)!
     while (this.#inFile < batch.number && this.#error === undefined) {
-      const run = this.#runAfter(this.#inFile, file)
+      const jobs = this.#jobsAfter(this.#inFile, file)
       try {
         await file.openHandle.write(
-          run.flatMap((job) => this.#buffersOf(job)),
-          startOf(run[0]!),
+          jobs.flatMap((job) => this.#buffersOf(job)),
+          startOf(jobs[0]!),
         )
       } catch (error) {
         if (!isDiskFull(error)) throw error
@@ -285,11 +286,11 @@ export class LogWriter {
         continue
       }
       // A barrier may have come further meanwhile, or failed.
-      if (this.#error === undefined) this.#inFile = Math.max(this.#inFile, run.at(-1)!.batch.number)
+      if (this.#error === undefined) this.#inFile = Math.max(this.#inFile, jobs.at(-1)!.batch.number)
     }
     if (this.#error !== undefined) return
     if (this.#state === 'full') this.#become('ok')
-    this.#sync.wrote(file, batch.number)
+    this.#syncer.wrote(file, batch.number)
     file.writtenBytes = batch.position + batch.length
     this.#nextWrite?.resolve()
     this.#nextWrite = undefined
@@ -350,7 +351,7 @@ export class LogWriter {
   }
 
   invariants(): void {
-    this.#sync.invariants()
+    this.#syncer.invariants()
     assert(this.written <= this.#inFile, 'what is written is in its file')
     assert(
       this.#jobs.length === 0 || this.#isBusy || this.#error !== undefined,

@@ -206,7 +206,10 @@ export class Store implements Journal {
     return this.#log.whenSynced()
   }
 
-  /** Writes what is pending, at once and without a sync, so that it outlives the process. */
+  /**
+   * Writes what is pending, at once and not synced, so that it outlives the process. Not what goes into a new file while the one
+   * before is being synced.
+   */
   barrier(): void {
     this.#log.barrier()
   }

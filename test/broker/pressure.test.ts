@@ -107,6 +107,26 @@ test('memory: backlogs on disk hold nobody back, however many queues have one', 
   await broker.close()
 })
 
+test('memory: one backlog of large bodies on disk holds nobody back, however small the limit', async () => {
+  const disk = new SimulatedDisk({ random: new Random(1) })
+  const limits = { memoryBytes: 200_000 }
+  const broker = await storedBroker(disk, { limits })
+  const events = eventsOf(broker)
+  const { session, holder, publish, consume } = connectTo(broker)
+  const count = 100
+  for (let n = 0; n < count; n += 1) publish(`${n}`.padEnd(10_000, '.'))
+  assert(broker.engine.residentBytes < limits.memoryBytes / 2)
+  await broker.whenDurable()
+  holder.onDelivered = ({ deliveryTag }) => {
+    session.settleAck(deliveryTag)
+    broker.wake()
+  }
+  consume(1)
+  await until(() => holder.deliveries.length === count, 'all of them')
+  assert.deepEqual(events, [])
+  await broker.close()
+})
+
 test('bytes not written: it shuts while the disk is behind and opens when it has caught up', async () => {
   const disk = new SimulatedDisk({ random: new Random(1), stepped: true })
   const opening = storedBroker(disk, { limits: { unwrittenBytes: 10_000 } })

@@ -7,6 +7,7 @@ import type { Entry } from '../../src/model/entry.ts'
 import { Store } from '../../src/store/store.ts'
 import { SimulatedDisk } from '../sim/disk.ts'
 import { Random } from '../std/random.ts'
+import { until } from './harness.ts'
 
 const mebibyte = 1024 * 1024
 
@@ -55,7 +56,7 @@ test('what was asked for counts until it has come: queues that ask at once do no
   const given = Array.from({ length: 8 }, (_, queueId) => ask(queueId))
   assert.deepEqual(new Set(given), new Set([32 * mebibyte, 4 * mebibyte]))
   assert.equal(given.filter((bytes) => bytes === 32 * mebibyte).length, 4)
-  while (answers.length < given.length) await new Promise(setImmediate)
+  await until(() => answers.length === given.length, 'the answers')
   assert.equal(pager.windowBytes, 32 * mebibyte)
   await store.close()
 })

@@ -25,10 +25,15 @@ async function newCheckout(t: TestContext): Promise<string> {
 function npmStart(t: TestContext, cwd: string) {
   const words = ['start', '--silent', '--', '--port', '0', '--log-format', 'json']
   // A group of its own: npm, the shell it starts and the server end together, whatever happens.
-  const child = spawn('npm', words, { cwd, detached: true })
+  const env = { ...process.env, FORCE_COLOR: '0' }
+  const child = spawn('npm', words, { cwd, env, detached: true })
   const done = ended(child)
   t.after(async () => {
-    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL')
+    try {
+      process.kill(-child.pid!, 'SIGKILL')
+    } catch {
+      // All of them have ended.
+    }
     await done
   })
   return { child, done }
@@ -49,7 +54,7 @@ async function serveOnce(t: TestContext, checkout: string) {
 
 test('npm start builds what is not built, runs what is, and builds again what was edited', async (t) => {
   const checkout = await newCheckout(t)
-  const building = /A source is newer than what is built: building/
+  const building = /Building dist/
   const first = await serveOnce(t, checkout)
   assert.match(first.errors, building)
   assert.equal(first.messageCount, 1)
@@ -61,7 +66,12 @@ test('npm start builds what is not built, runs what is, and builds again what wa
   await appendFile(join(checkout, 'src/cli/version.ts'), "\nexport const wrong: number = 'text'\n")
   const third = await npmStart(t, checkout).done
   assert.match(third.errors, building)
-  assert.match(third.output, /src\/cli\/version\.ts.*error TS2322/, 'the compiler says what is wrong')
+  assert.match(third.output, /src\/cli\/version\.ts.*TS2322/, 'the compiler says what is wrong')
   assert.doesNotMatch(third.errors, /listening/, 'nothing is served that is not what was written')
   assert.notEqual(third.code, 0)
+
+  await rm(join(checkout, 'node_modules'))
+  const fourth = await npmStart(t, checkout).done
+  assert.match(fourth.errors, /run npm ci/)
+  assert.equal(fourth.code, 1)
 })

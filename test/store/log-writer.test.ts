@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StoreOptions } from '../../src/store/store.ts'
-import { eager, large, nextTurn, openStepped, overlapping, roomy, seqsOf } from './stepped.ts'
+import { Turns } from '../sim/turns.ts'
+import { eager, large, nextTurn, openStepped, overlapping, roomy, seqsOf, timedBy } from './stepped.ts'
 import { entryOf, openWorld } from './world.ts'
 
 test('barriers while a write is under way write each byte once, and one sync covers them all', async () => {
@@ -118,11 +119,14 @@ test('a sync that fails takes with it what is written meanwhile', async () => {
 })
 
 test('a full disk during a sync: the first is stored, the second when there is room', async () => {
-  const { disk, store, settle, stored } = await overlapping(1)
+  const turns = new Turns(0)
+  const timed: StoreOptions = { ...eager, scheduler: timedBy(turns) }
+  const { disk, store, settle, stored } = await overlapping(1, timed)
   disk.faults.push({ operation: 'write', path: /log/, code: 'ENOSPC', times: 1 })
   await settle(stored[0]!)
   while (disk.step()) await nextTurn()
   assert.equal(store.state, 'full')
+  turns.advance(1)
   await settle(stored[1]!)
   assert.equal(store.state, 'ok')
   assert.deepEqual(await seqsOf(disk.crash('nothing', { stepped: false })), [1, 2])
