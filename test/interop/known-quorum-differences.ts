@@ -173,7 +173,7 @@ function anyMessages(observation: Observation | undefined, uncounted: boolean): 
   const channels = Object.entries(observation?.channels ?? {}).map(([name, news]) => {
     const { deliveries = [], replies = [], ...others } = news
     delivered += deliveries.length
-    return [name, { ...others, replies: replies.map(withoutMessage) }] as const
+    return [name, { ...others, replies: replies.map((reply) => withoutMessage(reply, uncounted)) }] as const
   })
   const { queues, error } = observation ?? {}
   return JSON.stringify({
@@ -184,11 +184,11 @@ function anyMessages(observation: Observation | undefined, uncounted: boolean): 
   })
 }
 
-function withoutMessage(reply: unknown): unknown {
+function withoutMessage(reply: unknown, uncounted: boolean): unknown {
   const got = reply as { type?: string; messageCount?: number; deliveryTag?: number }
-  return got.type === 'basic.get-ok'
-    ? { type: got.type, messageCount: got.messageCount, deliveryTag: got.deliveryTag }
-    : reply
+  if (got.type !== 'basic.get-ok') return reply
+  const { type, deliveryTag, messageCount } = got
+  return uncounted ? { type, deliveryTag } : { type, deliveryTag, messageCount }
 }
 
 function isLong(value: Typed): boolean {
